@@ -1,0 +1,49 @@
+"""From what the user wrote after --data to a data set in memory."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from data_tools import cifar, shapes10
+from data_tools import fetch as fetching
+from data_tools.image_set import ImageSet
+from resnet_np.errors import DataError
+
+VARIABLE = "RESNET_NP_DATA"
+
+
+def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> ImageSet:
+    """The data set that `spec` names.
+
+    spec: "cifar10" (from the user's cache, or fetched), "shapes10", a path in either of CIFAR-10's layouts, or None:
+    $RESNET_NP_DATA if it is set, else CIFAR-10, else, where that cannot be had, Shapes-10 and a loud line to `say`.
+    progress: show a bar while fetching. Raises DataError if what was asked for cannot be had.
+    """
+    if spec is None and os.environ.get(VARIABLE):
+        spec = os.environ[VARIABLE]
+        if spec not in ("cifar10", "shapes10") and not Path(spec).exists():
+            raise DataError(f"${VARIABLE}: {spec}: no such file or folder; mend the variable, or unset it")
+    if spec == "shapes10":
+        return shapes10.make()
+    if spec not in (None, "cifar10"):
+        return _read(spec)
+    try:
+        archive = fetching.fetch(progress=progress)
+    except DataError as error:
+        if spec == "cifar10":
+            raise
+        say(f"CIFAR-10 CANNOT BE HAD ({error}). Using Shapes-10 instead: drawn shapes, whose accuracy says nothing "
+            "about CIFAR-10")
+        return shapes10.make()
+    return cifar.read(archive)
+
+
+def _read(spec: str) -> ImageSet:
+    path = Path(spec).expanduser()
+    try:
+        exists = bool(spec) and path.exists()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        exists = False
+    if not exists:
+        raise DataError(f"--data: {spec}: no such file or folder; expected a path, cifar10 or shapes10")
+    return cifar.read(path)

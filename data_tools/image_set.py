@@ -1,0 +1,19 @@
+"""What every reader and maker of data sets returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A data set in its own train/test split. Images uint8 (N, 3, H, W), red, green, blue; labels int64 (N,)."""
+
+    name: str  # "cifar10", "shapes10", or "custom": ten other classes in CIFAR-10's layout
+    classes: tuple[str, ...]
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    origin: str  # where it was read from
+    official: bool | None  # are these the pixels that CIFAR-10's home page publishes? None: nobody knows

@@ -1,0 +1,17 @@
+"""Arrays of pictures -> split, normalised, shuffled, augmented batches. Files are the business of `data_tools`."""
+
+from resnet_np.data.augment import crop_flip
+from resnet_np.data.loader import TrainLoader, evaluation_batches
+from resnet_np.data.normalise import CIFAR10, Normaliser
+from resnet_np.data.randomness import generator
+from resnet_np.data.split import train_validation_split
+
+__all__ = [
+    "CIFAR10",
+    "Normaliser",
+    "TrainLoader",
+    "crop_flip",
+    "evaluation_batches",
+    "generator",
+    "train_validation_split",
+]

@@ -1,0 +1,68 @@
+"""Batches, as a pure function of the seed and the step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from resnet_np.data.augment import crop_flip
+from resnet_np.data.normalise import Normaliser
+from resnet_np.data.randomness import generator
+from resnet_np.errors import InputError
+
+
+class TrainLoader:
+    """Shuffled, normalised, augmented batches of the training pictures.
+
+    images uint8 (N, 3, H, W), labels (N,) integers. Each epoch goes once through a new order of the pictures and drops
+    the last, partial batch. Nothing depends on what was asked for before: `batch(t)` may be called in any order, ahead
+    of time, from another thread, or again after a resume.
+    Raises InputError if the sizes do not fit.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
+                 augment: bool = True) -> None:
+        _check(images, labels, batch_size)
+        if batch_size > len(images):
+            raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
+                             f"choose a smaller one")
+        self.steps_per_epoch = len(images) // batch_size
+        self._images = images
+        self._labels = labels.astype(np.int64)
+        self._normaliser = normaliser
+        self._batch_size = batch_size
+        self._seed = seed
+        self._augment = augment
+        self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
+
+    def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step t, counted from 1 -> x float32 (batch_size, 3, H, W), labels int64 (batch_size,)."""
+        if t < 1:
+            raise InputError(f"loader: steps are counted from 1, got {t}")
+        epoch, place = divmod(t - 1, self.steps_per_epoch)
+        cached, order = self._order
+        if cached != epoch:
+            order = self._shuffle(epoch)
+            self._order = (epoch, order)
+        pick = order[place * self._batch_size:(place + 1) * self._batch_size]
+        x = self._normaliser(self._images[pick])
+        if self._augment:
+            x = crop_flip(x, generator(self._seed, t, "augment"))
+        return x, self._labels[pick]
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        return generator(self._seed, epoch, "shuffle").permutation(len(self._images))
+
+
+def evaluation_batches(images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *,
+                       batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every picture once, in order -> an iterator of (x float32, labels int64); the last batch may be smaller."""
+    _check(images, labels, batch_size)
+    starts = range(0, len(images), batch_size)
+    return ((normaliser(images[i:i + batch_size]), labels[i:i + batch_size].astype(np.int64)) for i in starts)
+
+
+def _check(images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+    if labels.shape != (len(images),):
+        raise InputError(f"loader: {len(images)} pictures need labels of shape ({len(images)},), got {labels.shape}")
+    if batch_size < 1:
+        raise InputError(f"loader: batch size must be at least 1, got {batch_size}")

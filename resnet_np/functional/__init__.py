@@ -1,0 +1,36 @@
+"""The mathematics, as pairs of functions: `op_forward(...) -> (out, cache)`, `op_backward(dout, cache) -> gradients`.
+
+A pair checks its arguments (InputError says what came, what was expected), passes C-contiguous arrays to the kernels of
+the backend in use, and names what it keeps. It holds no state and writes into no argument. float32 in, float32 out;
+float64 in, float64 out.
+`gradcheck` compares any of it with finite differences.
+"""
+
+from resnet_np.functional.add import add_backward, add_forward
+from resnet_np.functional.batchnorm import (
+    BatchNormFrozenCache,
+    batchnorm_backward,
+    batchnorm_forward,
+    batchnorm_frozen_backward,
+    batchnorm_frozen_forward,
+    update_running,
+)
+from resnet_np.functional.conv2d import conv2d_backward, conv2d_forward
+from resnet_np.functional.linear import linear_backward, linear_forward
+from resnet_np.functional.pooling import global_average_pool_backward, global_average_pool_forward
+from resnet_np.functional.relu import relu_backward, relu_forward
+from resnet_np.functional.shortcut import shortcut_backward, shortcut_forward
+from resnet_np.functional.softmax import softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+
+__all__ = [
+    "add_backward", "add_forward",
+    "BatchNormFrozenCache",
+    "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward",
+    "conv2d_backward", "conv2d_forward",
+    "global_average_pool_backward", "global_average_pool_forward",
+    "linear_backward", "linear_forward",
+    "relu_backward", "relu_forward",
+    "shortcut_backward", "shortcut_forward",
+    "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward",
+    "update_running",
+]

@@ -1,0 +1,76 @@
+"""What every pair checks at its border: type, dtype, number of axes, sizes that must agree.
+
+Shapes are written in the letters of the docstrings: `arrays("conv2d", x=(x, "N C H W"), w=(w, "F C KH KW"))` demands
+four axes of each and the same number of channels C in both.
+"""
+
+import numpy as np
+
+from resnet_np.errors import InputError
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+WORDS = {"N": "images", "C": "channels", "F": "filters", "H": "rows", "W": "columns", "KH": "kernel rows",
+         "KW": "kernel columns", "I": "input features", "O": "output features", "K": "classes"}
+
+
+def arrays(operation: str, **named: tuple[np.ndarray, str]) -> list[np.ndarray]:
+    """Check float arrays against their letters ("..." is any shape); return them C-contiguous and aligned, in order.
+
+    Raises InputError if one is not a NumPy array of float32 or float64, if dtypes or sizes differ, or if one is empty.
+    """
+    sizes: dict[str, tuple[int, str]] = {}  # letter -> size, and the array that set it
+    shown = ", ".join(f"{name} {np.shape(array)}" for name, (array, _) in named.items())
+    for name, (array, letters) in named.items():
+        _check_float(operation, name, array)
+        if letters == "...":
+            axes = [""] * array.ndim
+        elif len(axes := letters.split()) != array.ndim:
+            raise InputError(f"{operation}: {name} has {array.ndim} axes, expected {len(axes)} ({', '.join(axes)}): "
+                             f"{shown}")
+        for letter, size in zip(axes, array.shape, strict=True):
+            if size == 0:
+                raise InputError(f"{operation}: {name} is empty, expected at least one value along every axis: {shown}")
+            known, owner = sizes.setdefault(letter, (size, name)) if letter else (size, name)
+            if known != size:
+                raise InputError(f"{operation}: {owner} has {known} {WORDS[letter]} but {name} expects {size}: {shown}")
+    dtypes = {name: array.dtype for name, (array, _) in named.items()}
+    if len(set(dtypes.values())) > 1:
+        raise InputError(f"{operation}: dtypes differ, expected all float32 or all float64: "
+                         + ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items()))
+    return [ready(array) for array, _ in named.values()]
+
+
+def gradient(operation: str, dout: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Check an upstream gradient against its forward pass's output; return it C-contiguous and aligned.
+
+    Raises InputError if dout's type, shape or dtype is not that of `out`.
+    """
+    _check_float(operation, "dout", dout)
+    if dout.shape != shape or dout.dtype != dtype:
+        raise InputError(f"{operation}: dout is {dout.dtype} {dout.shape}, expected {dtype} {shape}, "
+                         "like the output of the forward pass")
+    return ready(dout)
+
+
+def whole(operation: str, name: str, value: int, *, least: int) -> int:
+    """Return `value` as an int. Raises InputError if it is not a whole number >= least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{operation}: {name} is {value!r}, expected one whole number >= {least}")
+    return int(value)
+
+
+def ready(array: np.ndarray) -> np.ndarray:
+    """The array as kernels want it: C-contiguous, aligned, a plain ndarray; a copy only if it is not so already.
+
+    A read-only array is copied too: to Numba it is another type, and every kernel that met one would be compiled again.
+    """
+    return np.require(array, requirements=("C", "A", "W", "E"))
+
+
+def _check_float(operation: str, name: str, array: np.ndarray) -> None:
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{operation}: {name} is a {type(array).__name__}, "
+                         "expected a NumPy array of float32 or float64")
+    if array.dtype not in FLOATS:
+        raise InputError(f"{operation}: {name} is {array.dtype}, expected float32 or float64; "
+                         f"convert it with {name}.astype(np.float32)")

@@ -1,0 +1,12 @@
+"""Arrays in, arrays out: the arithmetic of every operation, without checks and without state.
+
+A folder an operation; inside it, the same functions with the same signatures in
+
+    loops.py   plain Python loops: slow, and the first thing to read; the oracle of the tests
+    array.py   the derivation, then the same in array code
+    jit.py     compiled by Numba: the CPU default
+
+and an `__init__.py` that calls the file which `resnet_np.backend` selects. Kernels trust their input: `functional/`
+checks shapes and dtypes and passes C-contiguous arrays. They never write into an argument, and the result has the dtype
+of the input.
+"""

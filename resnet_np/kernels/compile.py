@@ -1,0 +1,93 @@
+"""How kernels are compiled, and where the compiled code is kept.
+
+Compiling takes seconds a kernel, so Numba's disk cache is on. Numba looks at the file that holds a kernel, but not at the
+files that the kernel calls: an edit in simd.py would leave stale machine code behind. So the cache lives in a folder whose
+name is a hash of *all* kernel sources and of the versions that matter; an edit is a new folder, old folders are removed.
+
+$NUMBA_CACHE_DIR, where set, is respected. Where no folder can be written, kernels are compiled afresh in every process.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+import pooch
+from numba.core import config
+
+# No "nnan" and no "ninf": ReLU and batch norm must let NaN and infinity through, so that they can be found and named.
+# No "arcp": division stays division.
+FASTMATH = {"contract", "reassoc", "nsz"}
+KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
+
+
+def inline(function: Callable) -> Callable:
+    """Compile a function that only other kernels call: it becomes part of them and needs no cache of its own."""
+    return numba.njit(fastmath=FASTMATH, error_model="numpy")(function)
+
+
+def parallel(function: Callable) -> Callable:
+    """Compile a kernel whose `prange` runs on all threads. Nothing is compiled before the first call."""
+    return _cached(function, parallel=True)
+
+
+def serial(function: Callable) -> Callable:
+    """Compile a kernel too small for threads."""
+    return _cached(function, parallel=False)
+
+
+def _cached(function: Callable, *, parallel: bool) -> Callable:
+    folder = cache_folder()
+    options = {"fastmath": FASTMATH, "error_model": "numpy", "parallel": parallel}
+    if folder is None:
+        return numba.njit(**options)(function)
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+    try:
+        return numba.njit(cache=True, **options)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder of the compiled kernels, made if need be; None where none can be written."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    folder = Path(pooch.os_cache("resnet_np")) / "kernels" / _fingerprint()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    _prune(folder.parent)
+    return folder
+
+
+def cache_is_warm() -> bool:
+    """Whether compiled kernels are waiting on the disk."""
+    folder = cache_folder()
+    return folder is not None and any(folder.rglob("*.nbi"))
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    for version in (numba.__version__, llvmlite.__version__, np.__version__, config.THREADING_LAYER):
+        digest.update(version.encode())
+    return digest.hexdigest()[:16]
+
+
+def _prune(root: Path) -> None:
+    folders = sorted(root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in folders[KEPT_FOLDERS:]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)

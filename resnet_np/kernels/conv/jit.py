@@ -1,0 +1,184 @@
+"""Convolution compiled by Numba: any kernel, stride and padding, by tiles of the im2col matrix (see tiles.py).
+
+    N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
+
+All three products are the same register-tiled `multiply_tile`:
+
+    forward        out (F, P)      =  w (F, K)       columns (K, P)
+    input gradient columns (K, P)  =  w^T (K, F)     dout (F, P),           then col2im adds the columns into dx
+    weight gradient  dw^T (K, F)   =  columns (K, P) dout^T (P, F),         summed over images
+
+Threads share images, never sums: the result has the same bits for any number of threads.
+"""
+
+import numpy as np
+from numba import get_num_threads, get_thread_id, prange
+
+from resnet_np.kernels.compile import parallel
+from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
+from resnet_np.kernels.simd import VECTOR_BYTES, lanes
+from resnet_np.workspace import empty
+
+PARTIAL_BYTES = 64 << 20  # upper bound of the weight gradient's partial sums
+PARTIALS = 16             # partial sums a batch: enough for 16 threads, few enough to be added quickly
+DEEP_TILE = 4             # the weight gradient's tile is this many times wider: its block of sums is loaded and stored less often
+
+
+def forward(x, w, *, stride, pad):
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
+    return _correlate(x, w, stride, pad, pad)
+
+
+def input_grad(dout, w, *, x_shape, stride, pad):
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape.
+
+    With stride 1 every pixel of x is reached by a full window of dout, and the sum over the window is again a correlation: of
+    dout, with the filters turned by 180 degrees and their two channel axes exchanged. It needs no col2im.
+    """
+    filters, channels, kh, kw = w.shape
+    if stride == 1 and pad < min(kh, kw):
+        turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+        return _correlate(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
+    images, _, height, width = x_shape
+    threads, tile = get_num_threads(), _tile_width(dout.dtype)
+    depth = channels * kh * kw
+    w_rows = _zero_padded(w.reshape(filters, depth), filters, _round_up(depth, ROWS))
+    dx = empty(x_shape, dout.dtype)
+    padded = empty((threads, channels, height + 2 * pad, width + 2 * pad), dout.dtype)
+    columns = empty((threads, w_rows.shape[1], tile), dout.dtype)
+    dout_tile = empty((threads, filters, tile), dout.dtype)
+    oh, ow = dout.shape[2:]
+    _input_grad(dout.reshape(images, filters, -1), w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, dx)
+    return dx
+
+
+def weight_grad(dout, x, *, w_shape, stride, pad):
+    """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
+    filters, channels, kh, kw = w_shape
+    images, _, height, width = x.shape
+    threads, tile = get_num_threads(), _tile_width(x.dtype)
+    rows, width_f = _round_up(channels * kh * kw, ROWS), _round_up(filters, tile)
+    oh, ow = dout.shape[2:]
+    deep = min(DEEP_TILE * tile, _round_up(oh * ow, tile))
+    partials = max(1, min(images, PARTIALS, PARTIAL_BYTES // (rows * width_f * x.itemsize)))
+    dw = empty(w_shape, x.dtype)
+    padded = empty((threads, channels, height + 2 * pad, width + 2 * pad), x.dtype)
+    columns = empty((threads, rows, deep), x.dtype)
+    dout_tile = empty((threads, deep, width_f), x.dtype)
+    sums = empty((partials, rows, width_f), x.dtype)
+    _weight_grad(dout.reshape(images, filters, -1), x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums,
+                 dw.reshape(filters, -1))
+    return dw
+
+
+def _correlate(x, w, stride, pad_h, pad_w):
+    images, channels, height, width = x.shape
+    filters, _, kh, kw = w.shape
+    oh, ow = (height + 2 * pad_h - kh) // stride + 1, (width + 2 * pad_w - kw) // stride + 1
+    threads, tile = get_num_threads(), _tile_width(x.dtype)
+    depth = channels * kh * kw
+    w_rows = _zero_padded(w.reshape(filters, depth), _round_up(filters, ROWS), depth)
+    out = empty((images, filters, oh, ow), x.dtype)
+    padded = empty((threads, channels, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
+    columns = empty((threads, depth, tile), x.dtype)
+    out_tile = empty((threads, ROWS, tile), x.dtype)
+    _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, out.reshape(images, filters, -1))
+    return out
+
+
+def _tile_width(dtype):
+    return 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def _round_up(count, multiple):
+    return -(-count // multiple) * multiple
+
+
+def _zero_padded(matrix, rows, columns):
+    """`matrix` itself, or a copy with rows and columns of zeros, so that `multiply_tile` need not know where it ends."""
+    if matrix.shape == (rows, columns):
+        return matrix
+    padded = np.zeros((rows, columns), matrix.dtype)
+    padded[:matrix.shape[0], :matrix.shape[1]] = matrix
+    return padded
+
+
+@parallel
+def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, out):
+    """w_rows (F rounded up to ROWS, K), out (N, F, P); scratch a thread: padded (C, PH, PW), columns (K, T), out_tile (ROWS, T)."""
+    images, filters, pixels = out.shape
+    rows, depth = w_rows.shape
+    tile = columns.shape[2]
+    for n in prange(images):
+        thread = get_thread_id()
+        pad_image(x[n], pad_h, pad_w, padded[thread])
+        for first in range(0, pixels, tile):
+            im2col_tile(padded[thread], kh, kw, stride, oh, ow, first, columns[thread])
+            for f in range(0, rows, ROWS):
+                if f + ROWS <= filters and first + tile <= pixels:
+                    multiply_tile(w_rows, f * depth, depth, 1, columns[thread], 0, tile, depth,
+                                  out, (n * filters + f) * pixels + first, pixels, False)
+                else:  # at an edge: compute the whole block, keep the part that exists
+                    multiply_tile(w_rows, f * depth, depth, 1, columns[thread], 0, tile, depth,
+                                  out_tile[thread], 0, tile, False)
+                    for row in range(min(ROWS, filters - f)):
+                        for t in range(min(tile, pixels - first)):
+                            out[n, f + row, first + t] = out_tile[thread, row, t]
+
+
+@parallel
+def _input_grad(dout, w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, dx):
+    """dout (N, F, P), w_rows (F, K rounded up); scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (F, T)."""
+    images, filters, pixels = dout.shape
+    rows = w_rows.shape[1]
+    tile = columns.shape[2]
+    for n in prange(images):
+        thread = get_thread_id()
+        padded[thread] = 0
+        for first in range(0, pixels, tile):
+            for f in range(filters):
+                for t in range(tile):
+                    dout_tile[thread, f, t] = dout[n, f, first + t] if first + t < pixels else 0
+            for k in range(0, rows, ROWS):
+                multiply_tile(w_rows, k, 1, rows, dout_tile[thread], 0, tile, filters,
+                              columns[thread], k * tile, tile, False)
+            col2im_tile(columns[thread], kh, kw, stride, oh, ow, first, padded[thread])
+        for c in range(dx.shape[1]):
+            for y in range(dx.shape[2]):
+                for x in range(dx.shape[3]):
+                    dx[n, c, y, x] = padded[thread, c, y + pad, x + pad]
+
+
+@parallel
+def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums, dw):
+    """dout (N, F, P), dw (F, K); sums (B, K rounded up, F rounded up): B sums over consecutive images, added in order.
+
+    Scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (T, F rounded up).
+    """
+    images, filters, pixels = dout.shape
+    partials, rows, width = sums.shape
+    tile, depth = columns.shape[2], dw.shape[1]
+    block = 2 * lanes(sums)
+    for b in prange(partials):
+        thread = get_thread_id()
+        sums[b] = 0
+        dout_tile[thread] = 0
+        columns[thread, depth:] = 0
+        for n in range(b * images // partials, (b + 1) * images // partials):
+            pad_image(x[n], pad, pad, padded[thread])
+            for first in range(0, pixels, tile):
+                im2col_tile(padded[thread], kh, kw, stride, oh, ow, first, columns[thread])
+                count = min(tile, pixels - first)
+                for f in range(filters):
+                    for t in range(count):
+                        dout_tile[thread, t, f] = dout[n, f, first + t]
+                for k in range(0, rows, ROWS):
+                    for f in range(0, width, block):
+                        multiply_tile(columns[thread], k * tile, tile, 1, dout_tile[thread], f, width, count,
+                                      sums, (b * rows + k) * width + f, width, True)
+    for f in prange(filters):
+        for k in range(depth):
+            total = sums[0, k, f]
+            for b in range(1, partials):
+                total += sums[b, k, f]
+            dw[f, k] = total

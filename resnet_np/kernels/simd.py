@@ -1,0 +1,143 @@
+"""Vectors for Numba: load, store, broadcast and fused multiply-add of 32 bytes at a time.
+
+Numba compiles scalar code and hopes that LLVM finds the vectors. In the inner product of a convolution, eight accumulators
+have to stay in registers, and hope is not enough: these few intrinsics say it. A vector is 8 float32 or 4 float64; the
+element type comes from the array, so that one kernel source serves both. LLVM translates them for any CPU (AVX2, AVX-512,
+NEON, plain SSE2), in as many instructions as it takes.
+
+    lanes(a)               number of elements in a vector of a's dtype: a compile-time constant
+    zero(a)                a vector of zeros
+    load(a, i)             elements i .. i+lanes-1 of the C-contiguous array `a`, counted flat
+    store(a, i, v)         the reverse
+    broadcast(a, i)        element i in every lane
+    add(x, y)              x + y
+    multiply_add(x, y, z)  x * y + z, fused where the CPU can
+
+Nothing is bounds-checked: the callers' tests run on arrays that end at a guard page. Under NUMBA_DISABLE_JIT=1 intrinsics
+cannot run, and the numba backend says that it is unavailable.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+VECTOR_BYTES = 32
+
+
+class Vector(types.Type):
+    """The Numba type of a vector: `count` elements of a float type."""
+
+    def __init__(self, element: types.Float) -> None:
+        self.element = element
+        self.count = VECTOR_BYTES * 8 // element.bitwidth
+        super().__init__(name=f"Vector({element} x {self.count})")
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.element).get_value_type(), vector.count))
+
+
+def _is_float_array(array) -> bool:
+    return isinstance(array, types.Array) and array.layout == "C" and isinstance(array.dtype, types.Float)
+
+
+def _pointer(context, builder, array_type, array, index):
+    """Address of the element at a flat index (signed: no wrap-around of negative indices, no bounds check)."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index], inbounds=True)
+
+
+@intrinsic
+def lanes(typing_context, array):
+    if not _is_float_array(array):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, Vector(array.dtype).count)
+
+    return types.intp(array), generate
+
+
+@intrinsic
+def zero(typing_context, array):
+    if not _is_float_array(array):
+        return None
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(vector), None)
+
+    return vector(array), generate
+
+
+@intrinsic
+def load(typing_context, array, index):
+    if not (_is_float_array(array) and isinstance(index, types.Integer)):
+        return None
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, array, *arguments)
+        pointer = builder.bitcast(pointer, context.get_value_type(vector).as_pointer())
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, array, index, value):
+    if not (_is_float_array(array) and isinstance(index, types.Integer) and isinstance(value, Vector)):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, array, *arguments[:2])
+        pointer = builder.bitcast(pointer, arguments[2].type.as_pointer())
+        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def broadcast(typing_context, array, index):
+    if not (_is_float_array(array) and isinstance(index, types.Integer)):
+        return None
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        element = builder.load(_pointer(context, builder, array, *arguments))
+        undefined = ir.Constant(context.get_value_type(vector), ir.Undefined)
+        first = builder.insert_element(undefined, element, ir.Constant(ir.IntType(32), 0))
+        every_lane_from_first = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+        return builder.shuffle_vector(first, undefined, every_lane_from_first)
+
+    return vector(array, types.intp), generate
+
+
+@intrinsic
+def add(typing_context, x, y):
+    if not (isinstance(x, Vector) and x == y):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return builder.fadd(*arguments)
+
+    return x(x, y), generate
+
+
+@intrinsic
+def multiply_add(typing_context, x, y, z):
+    if not (isinstance(x, Vector) and x == y == z):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        # fmuladd and not fma: on a CPU without the instruction, llvm.fma becomes a slow library call.
+        kind = arguments[0].type
+        suffix = f"v{kind.count}f{x.element.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.{suffix}")
+        return builder.call(function, arguments)
+
+    return x(x, y, z), generate

@@ -1,0 +1,20 @@
+"""Softmax and cross-entropy; the contract is in `kernels/__init__.py`. N image, K class."""
+
+import numpy as np
+
+from resnet_np.backend import kernels
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """logits (N, K) -> probabilities (N, K); every row sums to 1."""
+    return kernels(__name__).probabilities(logits)
+
+
+def cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """logits (N, K), labels int64 (N,) -> losses (N,), probabilities (N, K)."""
+    return kernels(__name__).cross_entropy_forward(logits, labels)
+
+
+def cross_entropy_backward(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """-> dlogits (N, K) of the mean loss."""
+    return kernels(__name__).cross_entropy_backward(probabilities, labels)

@@ -1,0 +1,117 @@
+"""Layers of one pair each: Conv2d, BatchNorm2d, ReLU, GlobalAveragePool, Linear."""
+
+import math
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.functional.parameter import Parameter
+from resnet_np.layers.layer import Layer
+
+
+class Conv2d(Layer):
+    """Convolution without bias: the batch norm behind it has one. x (N, C, H, W) -> (N, F, OH, OW).
+
+    weight (F, C, KH, KW): normal with variance 2 / (F KH KW), He et al. 2015 ("Delving deep into rectifiers"), section 2.2, counted
+    backwards (fan-out), as in the public re-implementations of the paper.
+    """
+
+    def __init__(self, channels: int, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, rng: np.random.Generator) -> None:
+        super().__init__()
+        deviation = math.sqrt(2 / (filters * kernel * kernel))
+        weight = rng.normal(0, deviation, (filters, channels, kernel, kernel)).astype(np.float32)
+        self.weight = self.parameters["weight"] = Parameter(weight, decay=True)
+        self.stride, self.pad = stride, pad
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.conv2d_forward(x, self.weight.data, stride=self.stride, pad=self.pad)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:
+        """need_dx=False: the layer's input is a picture, whose gradient nobody wants; returns None."""
+        dx, dw = F.conv2d_backward(dout, self._take(), need_dx=need_dx)
+        self.weight.accumulate(dw)
+        return dx
+
+
+class BatchNorm2d(Layer):
+    """Batch normalisation of (N, C, H, W) over N, H and W. Ioffe and Szegedy 2015.
+
+    weight (C,) is gamma, bias (C,) beta; running_mean and running_var (C,) follow the batches with `momentum` as the weight of the
+    new one, the variance unbiased. Evaluating or frozen, the running statistics are used and stay as they are.
+    """
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = self.parameters["weight"] = Parameter(np.ones(channels, np.float32), decay=False)
+        self.bias = self.parameters["bias"] = Parameter(np.zeros(channels, np.float32), decay=False)
+        self.buffers["running_mean"] = np.zeros(channels, np.float32)
+        self.buffers["running_var"] = np.ones(channels, np.float32)
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+        if training and not self.frozen:
+            out, cache = F.batchnorm_forward(x, self.weight.data, self.bias.data, eps=self.eps)
+            mean[...], var[...] = F.update_running(mean, var, cache.mean, cache.var, x.size // x.shape[1], momentum=self.momentum)
+        else:
+            out, cache = F.batchnorm_frozen_forward(x, self.weight.data, self.bias.data, mean, var, eps=self.eps)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        cache = self._take()
+        frozen = isinstance(cache, F.BatchNormFrozenCache)
+        dx, dgamma, dbeta = F.batchnorm_frozen_backward(dout, cache) if frozen else F.batchnorm_backward(dout, cache)
+        self.weight.accumulate(dgamma)
+        self.bias.accumulate(dbeta)
+        return dx
+
+
+class ReLU(Layer):
+    """max(x, 0), any shape."""
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.relu_forward(x)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.relu_backward(dout, self._take())
+
+
+class GlobalAveragePool(Layer):
+    """The mean of every map: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.global_average_pool_forward(x)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.global_average_pool_backward(dout, self._take())
+
+
+class Linear(Layer):
+    """x (N, I) -> x weight^T + bias (N, O).
+
+    weight (O, I) and bias (O,): uniform in +- 1 / sqrt(I), PyTorch's default, which the recipe `short` is measured against.
+    """
+
+    def __init__(self, features: int, outputs: int, *, rng: np.random.Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(features)
+        self.weight = self.parameters["weight"] = Parameter(rng.uniform(-bound, bound, (outputs, features)).astype(np.float32), decay=True)
+        self.bias = self.parameters["bias"] = Parameter(rng.uniform(-bound, bound, outputs).astype(np.float32), decay=False)
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.linear_forward(x, self.weight.data, self.bias.data)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        dx, dw, db = F.linear_backward(dout, self._take())
+        self.weight.accumulate(dw)
+        self.bias.accumulate(db)
+        return dx

@@ -1,0 +1,83 @@
+"""The residual block: where a branch learns the difference, and where a gradient forks. He et al. 2015, figure 2 and equation 1."""
+
+from typing import Literal
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.layers.basic import BatchNorm2d, Conv2d, ReLU
+from resnet_np.layers.layer import Layer
+
+
+class Sequential(Layer):
+    """Layers one behind the other, named in order."""
+
+    def __init__(self, **layers: Layer) -> None:
+        super().__init__()
+        self.children.update(layers)
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        for layer in self.children.values():
+            x = layer.forward(x, training=training, keep_cache=keep_cache)
+        return x
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        for layer in reversed(self.children.values()):
+            dout = layer.backward(dout)
+        return dout
+
+
+class IdentityShortcut(Layer):
+    """x itself: the shapes agree."""
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        return x
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return dout
+
+
+class PaddedShortcut(Layer):
+    """Option A: every stride-th pixel, new channels of zeros, no parameters. He et al. 2015, section 3.3."""
+
+    def __init__(self, channels: int, *, stride: int, zero_pad: Literal["both", "end"]) -> None:
+        super().__init__()
+        self.channels, self.stride, self.zero_pad = channels, stride, zero_pad
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.shortcut_forward(x, channels=self.channels, stride=self.stride, zero_pad=self.zero_pad)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.shortcut_backward(dout, self._take())
+
+
+class BasicBlock(Layer):
+    """Two 3x3 convolutions and a shortcut around them: out = relu(main(x) + shortcut(x)).
+
+    x (N, channels, H, W) -> (N, filters, ceil(H / stride), ceil(W / stride)). Where the shapes agree the shortcut is x itself;
+    elsewhere it is option "A" (zeros on the side `zero_pad`) or "B" (1x1 convolution and batch norm, PyTorch's `downsample`).
+    """
+
+    def __init__(self, channels: int, filters: int, *, stride: int, shortcut: Literal["A", "B"], zero_pad: Literal["both", "end"],
+                 rng: np.random.Generator) -> None:
+        super().__init__()
+        self.main = Sequential(
+            conv1=Conv2d(channels, filters, 3, stride=stride, pad=1, rng=rng), bn1=BatchNorm2d(filters), relu1=ReLU(),
+            conv2=Conv2d(filters, filters, 3, pad=1, rng=rng), bn2=BatchNorm2d(filters))
+        self.shortcut: Layer = IdentityShortcut()
+        if (stride, channels) != (1, filters):
+            self.shortcut = (PaddedShortcut(filters, stride=stride, zero_pad=zero_pad) if shortcut == "A" else
+                             Sequential(**{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)}))
+        self.relu2 = ReLU()
+        self.children.update(self.main.children | {"downsample": self.shortcut, "relu2": self.relu2})
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        mode = {"training": training, "keep_cache": keep_cache}
+        return self.relu2.forward(F.add_forward(self.main.forward(x, **mode), self.shortcut.forward(x, **mode)), **mode)
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        # The addition sent the same gradient down both branches; where they part, at x, the two gradients add up.
+        d_main, d_shortcut = F.add_backward(self.relu2.backward(dout))
+        return F.add_forward(self.main.backward(d_main), self.shortcut.backward(d_shortcut))

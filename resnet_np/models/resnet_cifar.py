@@ -1,0 +1,77 @@
+"""The CIFAR ResNets of He et al. 2015, section 4.2: depth 6n+2, three stages of n blocks with 16, 32, 64 filters."""
+
+import re
+from typing import Any, Literal
+
+import numpy as np
+
+from resnet_np.data.randomness import generator
+from resnet_np.errors import InputError
+from resnet_np.layers import BasicBlock, BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, ReLU, Sequential
+
+FILTERS = (16, 32, 64)
+
+
+class ResNetCifar(Layer):
+    """3x3 convolution, three stages, global average pool, linear: x (N, 3, H, W) -> logits (N, classes).
+
+    The first convolution of stages 2 and 3 has stride 2: 32x32 pictures become maps of 32, 16, 8 pixels.
+    """
+
+    def __init__(self, depth: int, *, shortcut: Literal["A", "B"], zero_pad: Literal["both", "end"], classes: int,
+                 rng: np.random.Generator) -> None:
+        super().__init__()
+        self.architecture: dict[str, Any] = {"family": "resnet_cifar", "depth": depth, "shortcut": shortcut, "zero_pad": zero_pad,
+                                             "classes": classes}
+        self.conv1, self.bn1, self.relu = Conv2d(3, FILTERS[0], 3, pad=1, rng=rng), BatchNorm2d(FILTERS[0]), ReLU()
+        stages, channels = {}, FILTERS[0]
+        for stage, filters in enumerate(FILTERS, start=1):
+            blocks = {}
+            for i in range((depth - 2) // 6):
+                stride = 2 if stage > 1 and i == 0 else 1
+                blocks[str(i)] = BasicBlock(channels, filters, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
+                channels = filters
+            stages[f"layer{stage}"] = Sequential(**blocks)
+        self.trunk = Sequential(bn1=self.bn1, relu=self.relu, **stages, avgpool=GlobalAveragePool(), fc=Linear(channels, classes, rng=rng))
+        self.children.update({"conv1": self.conv1} | self.trunk.children)
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        x = self.conv1.forward(x, training=training, keep_cache=keep_cache)
+        return self.trunk.forward(x, training=training, keep_cache=keep_cache)
+
+    def backward(self, dlogits: np.ndarray, *, need_dx: bool = False) -> np.ndarray | None:
+        """dlogits (N, classes) -> the gradient of the pictures where it is asked for; adds to every Parameter's grad."""
+        return self.conv1.backward(self.trunk.backward(dlogits), need_dx=need_dx)
+
+
+def resnet_cifar(depth: int, shortcut: Literal["A", "B"] = "A", zero_pad: Literal["both", "end"] = "both", *, classes: int = 10,
+                 seed: int = 0) -> ResNetCifar:
+    """A fresh CIFAR ResNet in float32, He-initialised from `seed`.
+
+    depth     6n+2: 8, 14, 20, 32, 44, 56, 110, 1202 ...
+    shortcut  where shapes change: "A" (the paper's CIFAR nets: zeros, no parameters) or "B" (1x1 convolution)
+    zero_pad  option A's zero channels: "both" half before, half after; "end" all after
+    Raises InputError for anything else.
+    """
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
+        below = max(8, (int(depth) - 2) // 6 * 6 + 2) if isinstance(depth, int | float) else 20
+        raise InputError(f"resnet_cifar: depth is {depth!r}, expected 6n+2 (8, 14, 20, 26, 32, ...); the nearest are {below} and {below + 6}")
+    if shortcut not in ("A", "B"):
+        raise InputError(f'resnet_cifar: shortcut is {shortcut!r}, expected "A" (zeros) or "B" (1x1 convolution)')
+    if zero_pad not in ("both", "end"):
+        raise InputError(f'resnet_cifar: zero_pad is {zero_pad!r}, expected "both" or "end"')
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
+        raise InputError(f"resnet_cifar: classes is {classes!r}, expected a whole number of at least 2")
+    return ResNetCifar(depth, shortcut=shortcut, zero_pad=zero_pad, classes=classes, rng=generator(seed, 0, "init"))
+
+
+def depth_of(name: str) -> int:
+    """"resnet20" -> 20. Raises InputError for a name that is no CIFAR ResNet."""
+    match = re.fullmatch(r"resnet(\d{1,5})", name)
+    if not match:
+        raise InputError(f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110 or another resnet<6n+2>")
+    depth = int(match[1])
+    if depth < 8 or (depth - 2) % 6:
+        below = max(8, (depth - 2) // 6 * 6 + 2)
+        raise InputError(f"model: {name} does not exist, a CIFAR ResNet has 6n+2 layers; the nearest are resnet{below} and resnet{below + 6}")
+    return depth

@@ -1,0 +1,69 @@
+"""Stochastic gradient descent with momentum, in PyTorch's convention."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from resnet_np.errors import CheckpointError, InputError
+from resnet_np.functional.parameter import Parameter
+
+
+class SGD:
+    """Momentum or Nesterov SGD over named parameters.
+
+    momentum        weight of the old velocity in the new one, a step (He et al. 2015, section 4.2: 0.9)
+    nesterov        look ahead: step along g + momentum * v instead of v
+    weight_decay    added to the gradient, times the weight, a step (He et al. 2015, section 4.2: 1e-4)
+    decay           "all" (the paper) or "weights": only parameters whose tag says so, convolutions and linear weights
+    Raises InputError for values outside their range.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter], *, momentum: float = 0.9, nesterov: bool = False,
+                 weight_decay: float = 1e-4, decay: str = "all") -> None:
+        if not 0 <= momentum < 1:
+            raise InputError(f"SGD: momentum must be in [0, 1), got {momentum}")
+        if nesterov and momentum == 0:
+            raise InputError("SGD: nesterov needs a momentum above 0")
+        if not 0 <= weight_decay < np.inf:
+            raise InputError(f"SGD: weight_decay must be finite and not negative, got {weight_decay}")
+        if decay not in ("all", "weights"):
+            raise InputError(f"SGD: decay must be 'all' or 'weights', got {decay!r}")
+        # Python floats: a NumPy float64 scalar would turn float32 arithmetic into float64, and give other bits.
+        self._momentum, self._weight_decay = float(momentum), float(weight_decay)
+        self._nesterov = nesterov
+        self._decay = decay
+        self._parameters = dict(parameters)
+        self._velocities = {name: np.zeros_like(parameter.data) for name, parameter in self._parameters.items()}
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that is not frozen, in place, along its gradient, which is left as it is."""
+        lr = float(lr)
+        for name, parameter in self._parameters.items():
+            if parameter.frozen:
+                continue
+            w, g, v = parameter.data, parameter.grad, self._velocities[name]
+            # (1) g = grad + weight_decay * w
+            if self._weight_decay and (self._decay == "all" or parameter.decay):
+                g = g + self._weight_decay * w
+            # (2) v = momentum * v + g; v starts at 0, so the first v is g
+            v *= self._momentum
+            v += g
+            # (3) w = w - lr * v, or - lr * (g + momentum * v): where the velocity would take the next step
+            w -= lr * (g + self._momentum * v if self._nesterov else v)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of the velocities, by parameter name."""
+        return {name: velocity.copy() for name, velocity in self._velocities.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over velocities from `state()`. Raises CheckpointError, and changes nothing, if they do not fit."""
+        if set(state) != set(self._velocities):
+            different = sorted(set(state) ^ set(self._velocities))
+            raise CheckpointError(f"SGD: the saved velocities belong to another net: {len(state)} saved, "
+                                  f"{len(self._velocities)} expected, {different[0]!r} is only in one of them")
+        for name, velocity in self._velocities.items():
+            if state[name].shape != velocity.shape or state[name].dtype != velocity.dtype:
+                raise CheckpointError(f"SGD: the saved velocity of {name} is {state[name].dtype} {state[name].shape}, "
+                                      f"expected {velocity.dtype} {velocity.shape}")
+        for name, velocity in self._velocities.items():
+            velocity[...] = state[name]

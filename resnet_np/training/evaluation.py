@@ -1,0 +1,57 @@
+"""How good a net is on pictures that it was not trained on. K class."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.errors import InputError
+from resnet_np.layers import Layer
+from resnet_np.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """loss: mean cross-entropy. top1, top5, per_class: fractions. confusion (K, K): row true class, column answer."""
+
+    loss: float
+    top1: float
+    top5: float
+    confusion: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def per_class(self) -> list[float | None]:
+        """The fraction of each class that was recognised; None for a class without pictures."""
+        return [float(row[k] / row.sum()) if row.sum() else None for k, row in enumerate(self.confusion)]
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        return {"loss": self.loss, "top1": self.top1, "top5": self.top5, "count": self.count,
+                "per_class": dict(zip(class_names, self.per_class, strict=True)), "confusion": self.confusion.tolist()}
+
+
+def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, classes: int) -> Evaluation:
+    """Run `net` in evaluation mode over batches of (x (N, 3, H, W), labels (N,)). top5 counts the five likeliest classes.
+
+    Raises InputError if there is no picture.
+    """
+    loss, top5 = 0.0, 0
+    confusion = np.zeros((classes, classes), np.int64)
+    with Workspace():
+        for x, labels in batches:
+            logits = net.forward(x, training=False)
+            batch_loss, _ = F.softmax_cross_entropy_forward(logits, labels)
+            loss += float(batch_loss) * len(labels)
+            # A class is among the five likeliest if fewer than five are likelier; equal logits count for, as in an argsort.
+            likelier = (logits > np.take_along_axis(logits, labels[:, None], axis=1)).sum(axis=1)
+            top5 += int((likelier < 5).sum())
+            confusion += np.bincount(labels * classes + logits.argmax(axis=1), minlength=classes * classes).reshape(classes, classes)
+    count = int(confusion.sum())
+    if count == 0:
+        raise InputError("evaluate: there are no pictures to evaluate")
+    return Evaluation(loss / count, float(np.trace(confusion) / count), top5 / count, confusion)

@@ -1,0 +1,27 @@
+"""One training step: forward, loss, backward, update."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.layers import Layer
+from resnet_np.optim import SGD
+from resnet_np.workspace import Workspace
+
+
+class StepResult(NamedTuple):
+    loss: float  # mean cross-entropy of the batch, before the update
+    correct: int  # pictures of the batch that were recognised, before the update
+
+
+def training_step(net: Layer, optimiser: SGD, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace) -> StepResult:
+    """Learn from one batch: x (N, 3, H, W) float32, labels (N,) int64. The step's arrays live in `workspace`."""
+    for parameter in net.named_parameters().values():
+        parameter.zero_grad()
+    with workspace:
+        logits = net.forward(x, training=True)
+        loss, cache = F.softmax_cross_entropy_forward(logits, labels)
+        net.backward(F.softmax_cross_entropy_backward(cache))
+    optimiser.step(lr)
+    return StepResult(float(loss), int((logits.argmax(axis=1) == labels).sum()))

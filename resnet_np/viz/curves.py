@@ -1,0 +1,70 @@
+"""How a run went: loss, accuracy and learning rate, an epoch at a time."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from resnet_np.errors import InputError
+from resnet_np.viz.style import BLUE, GREEN, GREY, ORANGE, tidy
+
+
+def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the run's loss, accuracy and learning rate over the epochs.
+
+    records     one an epoch, with epoch, train_loss, train_accuracy, validation_loss, validation_accuracy (fractions)
+                and lr; a value may be missing, None or not finite, and leaves a gap
+    Raises InputError if there is no record.
+    """
+    if not records:
+        raise InputError("curves: there is no epoch to draw yet")
+    epochs = [int(record["epoch"]) for record in records]
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(2.5, 1))
+    loss, accuracy, rate = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
+
+    _lines(loss, epochs, _column(records, "train_loss"), _column(records, "validation_loss"))
+    loss.set(xlabel="epoch", ylabel="cross-entropy loss", title="Loss")
+    loss.set_ylim(bottom=0)
+
+    validation = [100 * value for value in _column(records, "validation_accuracy")]
+    _lines(accuracy, epochs, [100 * value for value in _column(records, "train_accuracy")], validation)
+    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
+    seen = [i for i, value in enumerate(validation) if math.isfinite(value)]
+    if seen:
+        best = max(seen, key=lambda i: validation[i])
+        accuracy.plot(epochs[best], validation[best], "o", color=ORANGE, markersize=8, markerfacecolor="none",
+                      clip_on=False, label=f"best: {validation[best]:.1f} % in epoch {epochs[best]}")
+    for axes in (loss, accuracy):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+
+    rate.plot(epochs, _column(records, "lr"), color=GREEN, marker=_marker(epochs), markersize=4)
+    rate.set(xlabel="epoch", ylabel="learning rate")
+    rate.set_ylim(bottom=0)
+    for axes in (loss, accuracy, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        margin = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
+        axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+        axes.tick_params(colors=GREY)
+        tidy(axes)
+    return figure
+
+
+def _lines(axes: Axes, epochs: list[int], train: list[float], validation: list[float]) -> None:
+    marker = _marker(epochs)
+    for values, name, colour, line in ((train, "training", BLUE, "--"), (validation, "validation", ORANGE, "-")):
+        if any(math.isfinite(value) for value in values):
+            axes.plot(epochs, values, line, color=colour, marker=marker, markersize=4, label=name)
+
+
+def _marker(epochs: list[int]) -> str:
+    return "o" if len(epochs) <= 20 else ""  # one epoch has no line: its point must show
+
+
+def _column(records: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    values = [record.get(key) for record in records]
+    return [float(value) if value is not None and math.isfinite(value) else math.nan for value in values]

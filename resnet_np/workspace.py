@@ -1,0 +1,73 @@
+"""Reused memory for the arrays of a training step.
+
+A step of ResNet-20 at batch 128 makes about 500 MB of arrays. Asked of the operating system afresh each time, their page
+faults cost a fifth of the step. A Workspace keeps the memory of arrays that died and hands it out again.
+
+    workspace = Workspace()
+    with workspace:                  # every `empty` inside the block is served from the workspace
+        loss = step(...)
+
+An array is served again only when the last reference to it, views included, is gone; so nothing that somebody still holds
+is ever overwritten, and no function needs to know where its output lives.
+"""
+
+import math
+import weakref
+from contextvars import ContextVar, Token
+
+import numpy as np
+
+_active: ContextVar["Workspace | None"] = ContextVar("workspace", default=None)
+_ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised C-contiguous array, from the active workspace if there is one."""
+    workspace = _active.get()
+    return np.empty(shape, dtype) if workspace is None else workspace.empty(shape, dtype)
+
+
+class Workspace:
+    """A pool of buffers; `with workspace:` makes it serve `empty` in this thread. Not reentrant.
+
+    The pool never shrinks: it is as large as the largest step so far.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[np.ndarray]] = {}
+        self._token: Token[Workspace | None] | None = None
+
+    def __enter__(self) -> "Workspace":
+        self._token = _active.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _active.reset(self._token)
+        self._token = None
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised C-contiguous array whose memory returns to the pool when its last reference is gone."""
+        dtype = np.dtype(dtype)
+        size = max(1, math.prod(shape)) * dtype.itemsize
+        free = self._free.setdefault(size, [])
+        try:
+            buffer = free.pop()
+        except IndexError:
+            buffer = _aligned(size)
+        lease = _Lease(buffer, shape, dtype)
+        weakref.finalize(lease, free.append, buffer).atexit = False
+        return np.asarray(lease)
+
+
+class _Lease:
+    """Owns a buffer on behalf of an array: NumPy keeps the lease alive as the base of the array and of its views."""
+
+    def __init__(self, buffer: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer.ctypes.data, False)}
+
+
+def _aligned(size: int) -> np.ndarray:
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start:start + size]

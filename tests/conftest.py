@@ -1,0 +1,90 @@
+"""What every test may ask for.
+
+$RESNET_NP_REQUIRE, a comma list of `peers` (PyTorch) and `shared` (the project's ../shared folder), turns the skip of a
+test that lacks one of them into a failure: CI sets it.
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+REQUIREMENTS = ("peers", "shared")
+
+matplotlib.use("Agg")
+
+
+def pytest_configure(config):
+    unknown = _required() - set(REQUIREMENTS)
+    if unknown:
+        raise pytest.UsageError(f"RESNET_NP_REQUIRE: expected {', '.join(REQUIREMENTS)}; got {', '.join(unknown)}")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        os.environ.setdefault("RESNET_NP_BACKEND", "numpy")  # the default backend cannot run without the compiler
+    # Neither the user's cache nor her data set may decide a test, and no test may fill them. The folder outlives the
+    # session, so that kernels are compiled once; a test that needs an empty one takes `empty_cache`.
+    _move_cache(os.environ, config.cache.mkdir("user-cache"))
+    os.environ.pop("RESNET_NP_DATA", None)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("peer"):
+        _torch()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder ../shared of a project checkout."""
+    if not SHARED.is_dir():
+        _missing("shared", f"{SHARED} is missing")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch on two threads."""
+    return _torch()
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """An empty user cache for this test and the processes that it starts."""
+    folder = tmp_path / "user-cache"
+    folder.mkdir()
+    environment = {}
+    _move_cache(environment, folder)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+def _move_cache(environment, folder):
+    environment["XDG_CACHE_HOME"] = str(folder)
+    environment["LOCALAPPDATA"] = str(folder)  # Windows
+
+
+def _required():
+    return {name.strip() for name in os.environ.get("RESNET_NP_REQUIRE", "").split(",") if name.strip()}
+
+
+def _missing(requirement, reason):
+    if requirement in _required():
+        pytest.fail(f"{reason}, and RESNET_NP_REQUIRE asks for it", pytrace=False)
+    pytest.skip(reason)
+
+
+def _torch():
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        _missing("peers", f"PyTorch cannot be imported ({error})")
+    torch.set_num_threads(2)
+    return torch

@@ -1,0 +1,72 @@
+import math
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from resnet_np.errors import InputError
+from resnet_np.viz.curves import curves
+from resnet_np.viz.style import save
+
+pytestmark = pytest.mark.nojit
+
+
+def records(count, **changed):
+    return [{"epoch": i, "train_loss": 2 / i, "train_accuracy": 1 - 0.6 / i, "validation_loss": 2.2 / i,
+             "validation_accuracy": 0.9 - 0.5 / i, "lr": 0.1 / i, **changed} for i in range(1, count + 1)]
+
+
+def drawn(axes):
+    """label -> the line's points."""
+    return {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+
+
+def test_every_axis_says_what_it_shows():
+    loss, accuracy, rate = curves(records(3)).axes
+    assert [axes.get_xlabel() for axes in (loss, accuracy, rate)] == ["epoch"] * 3
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("cross-entropy loss", "accuracy (%)")
+    assert rate.get_ylabel() == "learning rate"
+    for axes in (loss, accuracy):
+        assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["training", "validation"]
+
+
+def test_lines_are_the_records():
+    loss, accuracy, rate = curves(records(4)).axes
+    np.testing.assert_allclose(drawn(loss)["training"], [[1, 2], [2, 1], [3, 2 / 3], [4, 0.5]])
+    np.testing.assert_allclose(drawn(loss)["validation"][:, 1], [2.2, 1.1, 2.2 / 3, 0.55])
+    np.testing.assert_allclose(drawn(accuracy)["training"][:, 1], [40, 70, 80, 85])
+    np.testing.assert_allclose(rate.get_lines()[0].get_ydata(), [0.1, 0.05, 0.1 / 3, 0.025])
+
+
+def test_best_validation_accuracy_is_marked():
+    rows = records(5)
+    rows[2]["validation_accuracy"] = 0.951
+    best = drawn(curves(rows).axes[1])["best: 95.1 % in epoch 3"]
+    np.testing.assert_allclose(best, [[3, 95.1]])
+
+
+@pytest.mark.parametrize("rows", [
+    records(1), records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
+    records(2, validation_loss=None, validation_accuracy=None),
+    records(3, validation_loss=math.inf, validation_accuracy=math.nan)])
+def test_it_can_be_saved(tmp_path, rows):
+    save(curves(rows), tmp_path / "curves.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "curves.png").shape
+    assert (height, width) == (720, 1200)
+
+
+def test_one_epoch_shows_points_at_a_whole_number():
+    figure = curves(records(1))
+    for axes in figure.axes:
+        assert all(line.get_marker() == "o" for line in axes.get_lines())
+        assert [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]] == [1]
+
+
+def test_missing_validation_draws_no_empty_line():
+    loss, accuracy, _ = curves(records(3, validation_loss=None, validation_accuracy=None)).axes
+    assert set(drawn(loss)) == set(drawn(accuracy)) == {"training"}
+
+
+def test_no_epoch_yet():
+    with pytest.raises(InputError, match="no epoch to draw yet"):
+        curves([])
