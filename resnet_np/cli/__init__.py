@@ -1,0 +1,33 @@
+"""The command line: parse, call, print. Every error of ours is one line, and the exit code is the error's."""
+
+import argparse
+import os
+import sys
+
+from resnet_np import __version__
+from resnet_np.cli import doctor, evaluate, summary, train
+from resnet_np.errors import ResNetNpError
+
+COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "doctor": doctor}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 a run that failed, 2 a request that cannot be met, 130 Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="resnet-np", description="ResNets on CIFAR-10 in NumPy and Numba, every gradient written by hand.")
+    parser.add_argument("--version", action="version", version=f"resnet_np {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
+    options = parser.parse_args(arguments)
+    try:
+        COMMANDS[options.command].run(options)
+    except ResNetNpError as error:
+        print(f"resnet-np: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("resnet-np: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,3 @@
+HELP = "x"
+def add_arguments(parser): pass
+def run(options): pass

@@ -1,0 +1,140 @@
+"""The training loop: epochs of steps, validation, checkpoints, and one look at the test set at the end."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from resnet_np import backend
+from resnet_np.errors import TrainingError
+from resnet_np.models import load_checkpoint
+from resnet_np.training import provenance, report
+from resnet_np.training.config import Config
+from resnet_np.training.provenance import Pictures
+from resnet_np.training.run import Run
+from resnet_np.training.run_folder import RunFolder
+from resnet_np.training.step import training_step
+from resnet_np.viz.curves import curves
+from resnet_np.viz.style import save
+from resnet_np.workspace import Workspace
+
+
+def train(config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
+    """Train to the end, or until Ctrl-C -> what result.json holds.
+
+    say is given every line for the user; progress shows a bar. Raises InputError for a configuration that does not fit the data,
+    CheckpointError for a run that cannot be resumed or written, TrainingError if the loss stops being a number, and
+    KeyboardInterrupt after Ctrl-C, once the step is finished and saved.
+    """
+    run = Run(config, pictures, folder)
+    if resume:
+        run.resume()
+        say(f"resuming   after step {run.progress.step:,} of {run.total:,}")
+    report.describe(run, say)
+    if not resume:
+        folder.write_json(folder.config, config.to_json())
+        run.save(folder.last, resumable=True)
+    report.forecast(run, say)
+    with _interruption() as interrupted:
+        while run.progress.step < run.total:
+            _epoch(run, interrupted, progress)
+            _finish_epoch(run, say)
+    return _finish(run, say)
+
+
+def _epoch(run: Run, interrupted: threading.Event, progress: bool) -> None:
+    """The steps that are left of the current epoch."""
+    state, steps = run.progress, run.loader.steps_per_epoch
+    first = state.step // steps * steps
+    last = min(first + steps, run.total)
+    workspace = Workspace()
+    with tqdm(total=last - first, initial=state.step - first, desc=f"epoch {first // steps + 1}/{run.config.epochs}", unit="step",
+              disable=not progress, leave=False, dynamic_ncols=True) as bar:
+        while state.step < last:
+            start = time.perf_counter()
+            t = state.step + 1
+            with workspace:
+                x, labels = run.loader.batch(t)
+            result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
+            if not math.isfinite(result.loss):
+                raise TrainingError(f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good "
+                                    f"checkpoint. Try a lower --lr than {run.config.lr:g}, or a longer --warmup")
+            state.step = t
+            state.loss += result.loss
+            state.correct += result.correct
+            state.epoch_seconds += time.perf_counter() - start
+            done = t - first
+            bar.update()
+            bar.set_postfix_str(f"loss {state.loss / done:.3f}, accuracy {state.correct / done / run.config.batch_size:.1%}, "
+                                f"{done * run.config.batch_size / state.epoch_seconds:.0f} images/s", refresh=False)
+            if interrupted.is_set():
+                run.save(run.folder.last, resumable=True)
+                raise KeyboardInterrupt
+
+
+def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
+    state, steps = run.progress, run.loader.steps_per_epoch
+    epoch = -(-state.step // steps)
+    done = state.step - (epoch - 1) * steps
+    start = time.perf_counter()
+    validation = run.validate()
+    validation_seconds = time.perf_counter() - start
+    state.seconds += state.epoch_seconds + validation_seconds
+    record = {
+        "epoch": epoch, "step": state.step, "lr": run.rate(state.step),
+        "train_loss": state.loss / done, "train_accuracy": state.correct / (done * run.config.batch_size),
+        "validation_loss": validation.loss, "validation_accuracy": validation.top1,
+        "images_per_second": done * run.config.batch_size / state.epoch_seconds, "seconds": state.epoch_seconds + validation_seconds}
+    state.records.append(record)
+    state.loss, state.correct, state.epoch_seconds = 0.0, 0, 0.0
+    if validation.top1 > state.best_accuracy:
+        state.best_epoch, state.best_accuracy = epoch, validation.top1
+        run.save(run.folder.best, resumable=False)
+    run.save(run.folder.last, resumable=True)
+    run.folder.write_metrics(state.records)
+    save(curves(state.records), run.folder.curves)
+    say(report.epoch_line(record, run.config.epochs, best=state.best_epoch == epoch))
+
+
+def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
+    """The test set is read here, and only here: for the last weights and for the best on validation."""
+    state = run.progress
+    last = run.test(run.net)
+    best = run.test(load_checkpoint(run.folder.best).net)
+    pictures_seen = state.step * run.config.batch_size
+    training_seconds = sum(run.loader.steps_per_epoch * run.config.batch_size / record["images_per_second"] for record in state.records)
+    result = {
+        "test_accuracy": best.top1, "last_test_accuracy": last.top1, "test_loss": best.loss, "last_test_loss": last.loss,
+        "best_epoch": state.best_epoch, "validation_accuracy": state.best_accuracy, "epochs": len(state.records), "steps": state.step,
+        "seconds": state.seconds, "images_per_second": pictures_seen / training_seconds,
+        "dataset": provenance.fingerprint(run.pictures), "seed": run.config.seed, "config": run.config.to_json(),
+        "backend": backend.current(), "threads": provenance.threads(), "versions": provenance.versions()}
+    run.folder.write_json(run.folder.result, result)
+    say(f"test       {best.top1:.2%} with the best weights on validation (epoch {state.best_epoch}), {last.top1:.2%} with the last; "
+        f"{last.count:,} pictures of {provenance.name(run.pictures)}")
+    say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
+    return result
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that the step can be finished and saved; a second Ctrl-C stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

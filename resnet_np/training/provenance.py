@@ -1,0 +1,60 @@
+"""Where a result comes from: which pictures, which versions, which machine."""
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import numpy as np
+
+from resnet_np import backend
+
+
+class Pictures(Protocol):
+    """A data set in memory, as `data_tools` returns it. Images uint8 (N, 3, H, W), labels int64 (N,)."""
+
+    name: str
+    classes: tuple[str, ...]
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    origin: str
+    official: bool | None
+
+
+def name(pictures: Pictures) -> str:
+    """The data set in words that cannot be mistaken for the official one."""
+    if pictures.name == "cifar10" and not pictures.official:
+        return f"a copy of CIFAR-10 ({pictures.origin})"
+    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({pictures.origin})")
+
+
+def fingerprint(pictures: Pictures) -> dict[str, Any]:
+    """Which pictures: name, origin, sizes, and a digest of the labels and of every 50th picture."""
+    digest = hashlib.sha256()
+    for images, labels in ((pictures.train_images, pictures.train_labels), (pictures.test_images, pictures.test_labels)):
+        digest.update(images[::50].tobytes())
+        digest.update(labels.tobytes())
+    return {"name": pictures.name, "official": pictures.official, "train": len(pictures.train_images), "test": len(pictures.test_images),
+            "digest": digest.hexdigest()[:16]}
+
+
+def versions() -> dict[str, str]:
+    """Of everything whose version may move a bit."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("resnet_np", "numpy", "numba", "llvmlite"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def threads() -> int:
+    """Threads that the kernels of the backend in use run on."""
+    if backend.current() != "numba":
+        return 1
+    import numba
+
+    return int(numba.get_num_threads())

@@ -1,0 +1,68 @@
+"""What a run tells its user: before the first step, after every epoch, and in result.json."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from resnet_np import backend
+from resnet_np.models.summary import summarise
+from resnet_np.optim import SGD
+from resnet_np.training import provenance
+from resnet_np.training.run import Run, build_net
+from resnet_np.training.step import training_step
+from resnet_np.workspace import Workspace
+
+TRIAL_STEPS = 3
+EVALUATION_SHARE = 1 / 3  # cost of evaluating a picture, in training pictures: forward alone against forward and two backward products
+
+
+def describe(run: Run, say: Callable[[str], None]) -> None:
+    """Data, net and recipe, a line each."""
+    config, pictures = run.config, run.pictures
+    shape = pictures.train_images.shape[1:]
+    net = summarise(run.net, (1, *shape))
+    say(f"data       {provenance.name(pictures)}: {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
+        f"pictures of {shape[1]}x{shape[2]}, {len(pictures.classes)} classes")
+    say(f"net        {config.model}, shortcut {config.shortcut}: {net.parameters:,} parameters, {net.macs / 1e6:.2f} million multiply-adds an image")
+    say(f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, {config.schedule} learning rate up to "
+        f"{config.lr:g}, weight decay {config.weight_decay:g} on {config.decay}")
+    count = provenance.threads()
+    say(f"machine    backend {backend.current()}, {count} thread{'s' * (count != 1)}")
+
+
+def forecast(run: Run, say: Callable[[str], None]) -> None:
+    """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
+    if backend.current() == "numba":
+        from resnet_np.kernels.compile import cache_is_warm
+
+        if not cache_is_warm():
+            say("compiling  the kernels, once for this machine and version: about half a minute")
+    net = build_net(run.config, len(run.pictures.classes))
+    optimiser, workspace = SGD(net.named_parameters()), Workspace()
+    x, labels = run.loader.batch(1)
+    seconds = []
+    for _ in range(TRIAL_STEPS):
+        start = time.perf_counter()
+        training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace)
+        seconds.append(time.perf_counter() - start)
+    step = min(seconds)
+    left = run.total - run.progress.step
+    validations = -(-left // run.loader.steps_per_epoch) * len(run.validation) + 2 * len(run.pictures.test_images)
+    total = step * (left + validations * EVALUATION_SHARE / run.config.batch_size)
+    say(f"forecast   {duration(total)} for {left:,} steps ({step * 1000:.0f} ms a step, {run.config.batch_size / step:.0f} images/s)")
+
+
+def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
+    width = len(str(epochs))
+    return (f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:6.2%}   "
+            f"validation loss {record['validation_loss']:.3f}  accuracy {record['validation_accuracy']:6.2%}{'*' if best else ' '}  "
+            f"rate {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s")
+
+
+def duration(seconds: float) -> str:
+    """About how long, in the unit that a person would use."""
+    if seconds < 90:
+        return f"about {seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {seconds / 3600:.1f} hours"
