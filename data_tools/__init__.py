@@ -1,6 +1,6 @@
 """Everything that touches the files of data sets: fetch, read, make. Of resnet_np it imports the lowest floor only."""
 
-from data_tools.find import find
+from data_tools.find import find, locate
 from data_tools.image_set import ImageSet
 
-__all__ = ["ImageSet", "find"]
+__all__ = ["ImageSet", "find", "locate"]

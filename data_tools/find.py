@@ -38,6 +38,19 @@ def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> Ima
     return cifar.read(archive)
 
 
+def locate() -> str:
+    """What `find(None)` would read, in words, without reading or fetching it."""
+    spec = os.environ.get(VARIABLE)
+    if spec:
+        state = "" if spec in ("cifar10", "shapes10") or Path(spec).exists() else ": MISSING; mend the variable, or unset it"
+        return f"${VARIABLE} = {spec}{state}"
+    archive = fetching.cache_folder() / fetching.ARCHIVE
+    if archive.is_file():
+        return f"CIFAR-10, {archive}"
+    return ("CIFAR-10 is not in the cache: `resnet-np train` fetches it (170 MB), or python -m data_tools fetch; "
+            "offline, Shapes-10 is drawn instead")
+
+
 def _read(spec: str) -> ImageSet:
     path = Path(spec).expanduser()
     try:

@@ -58,6 +58,8 @@ def _checked(name: str) -> str:
     if name not in FILES:
         raise BackendError(f"backend: got {name!r}, expected one of {', '.join(FILES)}")
     if name == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        raise BackendError("backend numba: NUMBA_DISABLE_JIT is set, so its kernels cannot be compiled; "
-                           "unset it, or choose the numpy backend (--backend numpy or RESNET_NP_BACKEND=numpy)")
+        raise BackendError(
+            "backend numba: NUMBA_DISABLE_JIT is set, so its kernels cannot be compiled; "
+            "unset it, or choose the numpy backend (--backend numpy or RESNET_NP_BACKEND=numpy)"
+        )
     return name

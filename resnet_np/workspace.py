@@ -16,12 +16,13 @@ import weakref
 from contextvars import ContextVar, Token
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 _active: ContextVar["Workspace | None"] = ContextVar("workspace", default=None)
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """An uninitialised C-contiguous array, from the active workspace if there is one."""
     workspace = _active.get()
     return np.empty(shape, dtype) if workspace is None else workspace.empty(shape, dtype)
@@ -46,16 +47,16 @@ class Workspace:
         _active.reset(self._token)
         self._token = None
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         """An uninitialised C-contiguous array whose memory returns to the pool when its last reference is gone."""
-        dtype = np.dtype(dtype)
-        size = max(1, math.prod(shape)) * dtype.itemsize
+        kind = np.dtype(dtype)
+        size = max(1, math.prod(shape)) * kind.itemsize
         free = self._free.setdefault(size, [])
         try:
             buffer = free.pop()
         except IndexError:
             buffer = _aligned(size)
-        lease = _Lease(buffer, shape, dtype)
+        lease = _Lease(buffer, shape, kind)
         weakref.finalize(lease, free.append, buffer).atexit = False
         return np.asarray(lease)
 
@@ -64,10 +65,15 @@ class _Lease:
     """Owns a buffer on behalf of an array: NumPy keeps the lease alive as the base of the array and of its views."""
 
     def __init__(self, buffer: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer.ctypes.data, False)}
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (buffer.ctypes.data, False),
+        }
 
 
 def _aligned(size: int) -> np.ndarray:
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start:start + size]
+    return raw[start : start + size]

@@ -13,7 +13,9 @@ COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "doctor": 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 a run that failed, 2 a request that cannot be met, 130 Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="resnet-np", description="ResNets on CIFAR-10 in NumPy and Numba, every gradient written by hand.")
+    parser = argparse.ArgumentParser(
+        prog="resnet-np", description="ResNets on CIFAR-10 in NumPy and Numba, every gradient written by hand."
+    )
     parser.add_argument("--version", action="version", version=f"resnet_np {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():

@@ -1,3 +1,88 @@
-HELP = "x"
-def add_arguments(parser): pass
-def run(options): pass
+"""resnet-np evaluate"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_np.cli import options as shared
+from resnet_np.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from resnet_np.training import Evaluation
+
+HELP = "how good a trained net is: loss, accuracy, confusion matrix"
+SPLITS = ("test", "validation", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder (its best.npz is used) or an .npz file")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to evaluate on (default: test)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PNG", help="where to draw the confusion matrix (default: beside the checkpoint)"
+    )
+    shared.add_data(parser)
+    shared.add_machine(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    shared.apply_machine(options)
+    path = options.run / "best.npz" if options.run.is_dir() else options.run
+    if options.run.is_dir() and not path.is_file():
+        raise CheckpointError(f"evaluate: the folder {options.run} holds no best.npz; name a folder that `resnet-np train` wrote")
+    from resnet_np.data import evaluation_batches, train_validation_split
+    from resnet_np.models import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    import data_tools
+    from resnet_np.training import evaluate, provenance
+    from resnet_np.training.run import EVALUATION_BATCH
+    from resnet_np.viz.confusion import confusion
+    from resnet_np.viz.style import save
+
+    trained_on = checkpoint.metadata.get("dataset", {})
+    spec = options.data or ("shapes10" if trained_on.get("name") == "shapes10" else None)
+    pictures = data_tools.find(spec, say=lambda line: None if options.json else print(line), progress=False)
+    if pictures.classes != checkpoint.class_names:
+        raise InputError(
+            f"evaluate: the net knows {', '.join(checkpoint.class_names[:4])}, ... but {provenance.name(pictures)} holds "
+            f"{', '.join(pictures.classes[:4])}, ...; name its own data set with --data"
+        )
+    images, labels = pictures.test_images, pictures.test_labels
+    if options.split != "test":
+        split_seed = checkpoint.metadata.get("config", {}).get("split_seed", 0)
+        parts = train_validation_split(len(pictures.train_images), split_seed=split_seed)
+        chosen = parts[SPLITS[::-1].index(options.split)]
+        images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
+    batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=EVALUATION_BATCH)
+    result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
+    plot = options.plot or path.with_name(f"confusion-{options.split}.png")
+    try:
+        save(confusion(result.confusion, pictures.classes), plot)
+    except OSError as error:
+        raise InputError(
+            f"--plot: {plot} cannot be written: {error.strerror or error}; choose another place with --plot"
+        ) from error
+    if options.json:
+        print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))
+        return
+    print(f"data       {provenance.name(pictures)}, {result.count:,} {options.split} pictures")
+    print(f"net        {path}")
+    print(f"loss       {result.loss:.4f}")
+    print(f"accuracy   {result.top1:.2%}, among the five likeliest classes {result.top5:.2%}")
+    print(_table(result, pictures.classes))
+    print(f"picture    {plot}")
+
+
+def _table(result: "Evaluation", classes: tuple[str, ...]) -> str:
+    """The confusion matrix as text: a row for every true class, a column for every answer."""
+    if len(classes) > 20:
+        return "confusion  too many classes for a table: see the picture"
+    width = max(len(name) for name in classes)
+    cell = max(6, len(str(result.confusion.max())) + 1)
+    lines = ["", " " * width + "  right" + "".join(name[: cell - 1].rjust(cell) for name in classes)]
+    for name, row, share in zip(classes, result.confusion, result.per_class, strict=True):
+        right = "      -" if share is None else f"{share:7.1%}"
+        lines.append(name.rjust(width) + right + "".join(str(count or ".").rjust(cell) for count in row))
+    return "\n".join([*lines, f"{'':{width}}  rows: true class, columns: the net's answer", ""])

@@ -13,9 +13,12 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="PATH|cifar10|shapes10",
-                        help="CIFAR-10 in the binary or python layout, a folder or the archive; or a name "
-                             "(default: $RESNET_NP_DATA, else CIFAR-10 from the cache or the internet, else Shapes-10)")
+    parser.add_argument(
+        "--data",
+        metavar="PATH|cifar10|shapes10",
+        help="CIFAR-10 in the binary or python layout, a folder or the archive; or a name "
+        "(default: $RESNET_NP_DATA, else CIFAR-10 from the cache or the internet, else Shapes-10)",
+    )
 
 
 def apply_machine(options: argparse.Namespace) -> None:

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_data(parser)
     shared.add_machine(parser)
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run's folder (default: a new one in runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with the recipe that it was started with")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, with the recipe that it was started with"
+    )
     parser.add_argument("--no-progress", action="store_true", help="no bar, only a line an epoch")
     from resnet_np.training.config import Config
 
@@ -32,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif item.metadata["choices"]:
             group.add_argument(flag, choices=item.metadata["choices"], **default)
         else:
-            group.add_argument(flag, type=type(item.default), metavar={int: "N", float: "X", str: "NAME"}[type(item.default)], **default)
+            group.add_argument(
+                flag,
+                type=type(item.default),
+                metavar={int: "N", float: "X", str: "NAME"}[type(item.default)],
+                **default,
+            )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -51,8 +58,10 @@ def run(options: argparse.Namespace) -> None:
         different = [name for name, value in changes.items() if value != getattr(config, name)]
         if different:
             name = different[0]
-            raise CheckpointError(f"--resume: the run was started with --{name.replace('_', '-')} {getattr(config, name)}, got {changes[name]}; "
-                                  "leave the option out, or start another run")
+            raise CheckpointError(
+                f"--resume: the run was started with --{name.replace('_', '-')} {getattr(config, name)}, got {changes[name]}; "
+                "leave the option out, or start another run"
+            )
     else:
         config = preset(changes.pop("preset", "quick"), **changes)
     pictures = data_tools.find(options.data, say=_say, progress=sys.stderr.isatty() and not options.no_progress)
@@ -60,10 +69,19 @@ def run(options: argparse.Namespace) -> None:
         name = f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}"
         folder = RunFolder.open(options.out, resume=False) if options.out else RunFolder.fresh(Path("runs"), name)
     try:
-        train(config, pictures, folder, resume=options.resume, say=_say, progress=sys.stderr.isatty() and not options.no_progress)
+        train(
+            config,
+            pictures,
+            folder,
+            resume=options.resume,
+            say=_say,
+            progress=sys.stderr.isatty() and not options.no_progress,
+        )
     except KeyboardInterrupt:
-        _say(f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}" +
-             (f" --data {options.data}" if options.data else ""))
+        _say(
+            f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}"
+            + (f" --data {options.data}" if options.data else "")
+        )
         raise
 
 
@@ -79,4 +97,10 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _shown(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else json.dumps(default) if isinstance(default, bool) else str(default)
+    return (
+        ",".join(map(str, default))
+        if isinstance(default, tuple)
+        else json.dumps(default)
+        if isinstance(default, bool)
+        else str(default)
+    )

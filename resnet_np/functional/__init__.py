@@ -8,6 +8,7 @@ float64 in, float64 out.
 
 from resnet_np.functional.add import add_backward, add_forward
 from resnet_np.functional.batchnorm import (
+    BatchNormCache,
     BatchNormFrozenCache,
     batchnorm_backward,
     batchnorm_forward,
@@ -24,7 +25,7 @@ from resnet_np.functional.softmax import softmax, softmax_cross_entropy_backward
 
 __all__ = [
     "add_backward", "add_forward",
-    "BatchNormFrozenCache",
+    "BatchNormCache", "BatchNormFrozenCache",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward",
     "conv2d_backward", "conv2d_forward",
     "global_average_pool_backward", "global_average_pool_forward",

@@ -14,12 +14,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
 import pooch
-from numba.core import config
+from numba.core import config as numba_config
+
+config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
 
 # No "nnan" and no "ninf": ReLU and batch norm must let NaN and infinity through, so that they can be found and named.
 # No "arcp": division stays division.
@@ -44,7 +47,7 @@ def serial(function: Callable) -> Callable:
 
 def _cached(function: Callable, *, parallel: bool) -> Callable:
     folder = cache_folder()
-    options = {"fastmath": FASTMATH, "error_model": "numpy", "parallel": parallel}
+    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "parallel": parallel}
     if folder is None:
         return numba.njit(**options)(function)
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
@@ -72,9 +75,9 @@ def cache_folder() -> Path | None:
 
 
 def cache_is_warm() -> bool:
-    """Whether compiled kernels are waiting on the disk."""
+    """Whether the compiled kernels of the convolution, which take the longest, are waiting on the disk."""
     folder = cache_folder()
-    return folder is not None and any(folder.rglob("*.nbi"))
+    return folder is not None and any(folder.glob("conv_*/*.nbi"))
 
 
 def _fingerprint() -> str:

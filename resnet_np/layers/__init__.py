@@ -4,5 +4,15 @@ from resnet_np.layers.basic import BatchNorm2d, Conv2d, GlobalAveragePool, Linea
 from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential
 from resnet_np.layers.layer import Layer
 
-__all__ = ["BasicBlock", "BatchNorm2d", "Conv2d", "GlobalAveragePool", "IdentityShortcut", "Layer", "Linear", "PaddedShortcut", "ReLU",
-           "Sequential"]
+__all__ = [
+    "BasicBlock",
+    "BatchNorm2d",
+    "Conv2d",
+    "GlobalAveragePool",
+    "IdentityShortcut",
+    "Layer",
+    "Linear",
+    "PaddedShortcut",
+    "ReLU",
+    "Sequential",
+]

@@ -16,7 +16,9 @@ class Conv2d(Layer):
     backwards (fan-out), as in the public re-implementations of the paper.
     """
 
-    def __init__(self, channels: int, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, rng: np.random.Generator) -> None:
+    def __init__(
+        self, channels: int, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, rng: np.random.Generator
+    ) -> None:
         super().__init__()
         deviation = math.sqrt(2 / (filters * kernel * kernel))
         weight = rng.normal(0, deviation, (filters, channels, kernel, kernel)).astype(np.float32)
@@ -28,7 +30,7 @@ class Conv2d(Layer):
         self._keep(cache, training, keep_cache)
         return out
 
-    def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:
+    def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:  # type: ignore[override]
         """need_dx=False: the layer's input is a picture, whose gradient nobody wants; returns None."""
         dx, dw = F.conv2d_backward(dout, self._take(), need_dx=need_dx)
         self.weight.accumulate(dw)
@@ -51,12 +53,15 @@ class BatchNorm2d(Layer):
         self.momentum, self.eps = momentum, eps
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        gamma, beta = self.weight.data, self.bias.data
         mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+        cache: F.BatchNormCache | F.BatchNormFrozenCache
         if training and not self.frozen:
-            out, cache = F.batchnorm_forward(x, self.weight.data, self.bias.data, eps=self.eps)
-            mean[...], var[...] = F.update_running(mean, var, cache.mean, cache.var, x.size // x.shape[1], momentum=self.momentum)
+            out, cache = F.batchnorm_forward(x, gamma, beta, eps=self.eps)
+            count = x.size // x.shape[1]
+            mean[...], var[...] = F.update_running(mean, var, cache.mean, cache.var, count, momentum=self.momentum)
         else:
-            out, cache = F.batchnorm_frozen_forward(x, self.weight.data, self.bias.data, mean, var, eps=self.eps)
+            out, cache = F.batchnorm_frozen_forward(x, gamma, beta, mean, var, eps=self.eps)
         self._keep(cache, training, keep_cache)
         return out
 
@@ -102,7 +107,9 @@ class Linear(Layer):
     def __init__(self, features: int, outputs: int, *, rng: np.random.Generator) -> None:
         super().__init__()
         bound = 1 / math.sqrt(features)
-        self.weight = self.parameters["weight"] = Parameter(rng.uniform(-bound, bound, (outputs, features)).astype(np.float32), decay=True)
+        self.weight = self.parameters["weight"] = Parameter(
+            rng.uniform(-bound, bound, (outputs, features)).astype(np.float32), decay=True
+        )
         self.bias = self.parameters["bias"] = Parameter(rng.uniform(-bound, bound, outputs).astype(np.float32), decay=False)
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""The residual block: where a branch learns the difference, and where a gradient forks. He et al. 2015, figure 2 and equation 1."""
+"""The residual block: where a branch learns the difference, and where a gradient forks.
+
+He et al. 2015, figure 2 and equation 1.
+"""
 
 from typing import Literal
 
@@ -60,22 +63,40 @@ class BasicBlock(Layer):
     elsewhere it is option "A" (zeros on the side `zero_pad`) or "B" (1x1 convolution and batch norm, PyTorch's `downsample`).
     """
 
-    def __init__(self, channels: int, filters: int, *, stride: int, shortcut: Literal["A", "B"], zero_pad: Literal["both", "end"],
-                 rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        *,
+        stride: int,
+        shortcut: Literal["A", "B"],
+        zero_pad: Literal["both", "end"],
+        rng: np.random.Generator,
+    ) -> None:
         super().__init__()
         self.main = Sequential(
-            conv1=Conv2d(channels, filters, 3, stride=stride, pad=1, rng=rng), bn1=BatchNorm2d(filters), relu1=ReLU(),
-            conv2=Conv2d(filters, filters, 3, pad=1, rng=rng), bn2=BatchNorm2d(filters))
+            conv1=Conv2d(channels, filters, 3, stride=stride, pad=1, rng=rng),
+            bn1=BatchNorm2d(filters),
+            relu1=ReLU(),
+            conv2=Conv2d(filters, filters, 3, pad=1, rng=rng),
+            bn2=BatchNorm2d(filters),
+        )
         self.shortcut: Layer = IdentityShortcut()
         if (stride, channels) != (1, filters):
-            self.shortcut = (PaddedShortcut(filters, stride=stride, zero_pad=zero_pad) if shortcut == "A" else
-                             Sequential(**{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)}))
+            self.shortcut = (
+                PaddedShortcut(filters, stride=stride, zero_pad=zero_pad)
+                if shortcut == "A"
+                else Sequential(
+                    **{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)}
+                )
+            )
         self.relu2 = ReLU()
         self.children.update(self.main.children | {"downsample": self.shortcut, "relu2": self.relu2})
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
-        mode = {"training": training, "keep_cache": keep_cache}
-        return self.relu2.forward(F.add_forward(self.main.forward(x, **mode), self.shortcut.forward(x, **mode)), **mode)
+        difference = self.main.forward(x, training=training, keep_cache=keep_cache)
+        same = self.shortcut.forward(x, training=training, keep_cache=keep_cache)
+        return self.relu2.forward(F.add_forward(difference, same), training=training, keep_cache=keep_cache)
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
         # The addition sent the same gradient down both branches; where they part, at x, the two gradients add up.

@@ -74,7 +74,9 @@ class Layer:
 
     def _take(self) -> Any:
         if self._cache is None:
-            raise InputError(f"{type(self).__name__}.backward: there is no forward pass to go back through; call forward(..., training=True) "
-                             "or forward(..., keep_cache=True) first, once for every backward")
+            raise InputError(
+                f"{type(self).__name__}.backward: there is no forward pass to go back through; call forward(..., training=True) "
+                "or forward(..., keep_cache=True) first, once for every backward"
+            )
         cache, self._cache = self._cache, None
         return cache

@@ -43,22 +43,36 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `path` atomically: a reader, or a power cut, sees the old file or the new one. Raises CheckpointError if it cannot."""
-    header = {"format": FORMAT, "architecture": checkpoint.net.architecture, "class_names": list(checkpoint.class_names),
-              "batch_norm": _batch_norm_settings(checkpoint.net), "fused": False, "metadata": checkpoint.metadata}
+    """Write `path` atomically: a reader, or a power cut, sees the old file or the new one.
+
+    Raises CheckpointError if it cannot be written.
+    """
+    header = {
+        "format": FORMAT,
+        "architecture": checkpoint.net.architecture,
+        "class_names": list(checkpoint.class_names),
+        "batch_norm": _batch_norm_settings(checkpoint.net),
+        "fused": False,
+        "metadata": checkpoint.metadata,
+    }
     arrays = {"header": np.array(json.dumps(header))}
     arrays |= {f"parameter/{name}": parameter.data for name, parameter in checkpoint.net.named_parameters().items()}
     arrays |= {f"buffer/{name}": buffer for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
-    write_atomically(path, lambda stream: np.savez(stream, **arrays))
+    write_atomically(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; no code in it is run. Raises CheckpointError, in one line, if it is missing, damaged or no checkpoint."""
+    """Read a checkpoint; no code in it is run.
+
+    Raises CheckpointError, in one line, if the file is missing, damaged or no checkpoint.
+    """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote")
+        raise CheckpointError(
+            f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote"
+        )
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -66,9 +80,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return _rebuild(path, header, arrays)
     except ResNetNpError as error:
         raise CheckpointError(f"checkpoint: {path} does not fit: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        MemoryError,
+    ) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"checkpoint: {path} cannot be read ({reason}); it is damaged or was not written by resnet_np") from error
+        raise CheckpointError(
+            f"checkpoint: {path} cannot be read ({reason}); it is damaged or was not written by resnet_np"
+        ) from error
 
 
 def write_atomically(path: Path, write: Any) -> None:
@@ -83,7 +108,9 @@ def write_atomically(path: Path, write: Any) -> None:
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; the file that was there before is untouched") from error
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror or error}; the file that was there before is untouched"
+        ) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -107,14 +134,22 @@ def _rebuild(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray
     if architecture.pop("family") != "resnet_cifar":
         raise CheckpointError(f"its architecture is {header['architecture']!r}, expected the family resnet_cifar")
     net = resnet_cifar(**architecture)
-    load_arrays(net, {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(("parameter/", "buffer/"))})
+    load_arrays(
+        net,
+        {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(("parameter/", "buffer/"))},
+    )
     for layer in _batch_norms(net):
         layer.momentum, layer.eps = float(header["batch_norm"]["momentum"]), float(header["batch_norm"]["eps"])
     class_names = tuple(str(name) for name in header["class_names"])
     if len(class_names) != architecture["classes"]:
         raise CheckpointError(f"it names {len(class_names)} classes for {architecture['classes']} outputs")
-    return Checkpoint(net, Normaliser.from_arrays(_group(arrays, "normaliser/")), class_names, dict(header["metadata"]),
-                      _group(arrays, "velocity/"))
+    return Checkpoint(
+        net,
+        Normaliser.from_arrays(_group(arrays, "normaliser/")),
+        class_names,
+        dict(header["metadata"]),
+        _group(arrays, "velocity/"),
+    )
 
 
 def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -126,11 +161,15 @@ def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
     targets = {name: parameter.data for name, parameter in parameters.items()} | buffers
     missing, left_over = sorted(targets.keys() - arrays.keys()), sorted(arrays.keys() - targets.keys())
     if missing or left_over:
-        raise CheckpointError(f"missing arrays: {', '.join(missing[:3]) or 'none'}{' ...' * (len(missing) > 3)}; "
-                              f"left over: {', '.join(left_over[:3]) or 'none'}{' ...' * (len(left_over) > 3)}")
+        raise CheckpointError(
+            f"missing arrays: {', '.join(missing[:3]) or 'none'}{' ...' * (len(missing) > 3)}; "
+            f"left over: {', '.join(left_over[:3]) or 'none'}{' ...' * (len(left_over) > 3)}"
+        )
     for name, target in targets.items():
         if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
-            raise CheckpointError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}")
+            raise CheckpointError(
+                f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}"
+            )
     for name, target in targets.items():
         target[...] = arrays[name]
 

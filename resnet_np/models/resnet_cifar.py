@@ -18,34 +18,56 @@ class ResNetCifar(Layer):
     The first convolution of stages 2 and 3 has stride 2: 32x32 pictures become maps of 32, 16, 8 pixels.
     """
 
-    def __init__(self, depth: int, *, shortcut: Literal["A", "B"], zero_pad: Literal["both", "end"], classes: int,
-                 rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        depth: int,
+        *,
+        shortcut: Literal["A", "B"],
+        zero_pad: Literal["both", "end"],
+        classes: int,
+        rng: np.random.Generator,
+    ) -> None:
         super().__init__()
-        self.architecture: dict[str, Any] = {"family": "resnet_cifar", "depth": depth, "shortcut": shortcut, "zero_pad": zero_pad,
-                                             "classes": classes}
+        self.architecture: dict[str, Any] = {
+            "family": "resnet_cifar",
+            "depth": depth,
+            "shortcut": shortcut,
+            "zero_pad": zero_pad,
+            "classes": classes,
+        }
         self.conv1, self.bn1, self.relu = Conv2d(3, FILTERS[0], 3, pad=1, rng=rng), BatchNorm2d(FILTERS[0]), ReLU()
         stages, channels = {}, FILTERS[0]
         for stage, filters in enumerate(FILTERS, start=1):
             blocks = {}
             for i in range((depth - 2) // 6):
                 stride = 2 if stage > 1 and i == 0 else 1
-                blocks[str(i)] = BasicBlock(channels, filters, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
+                blocks[str(i)] = BasicBlock(
+                    channels, filters, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng
+                )
                 channels = filters
             stages[f"layer{stage}"] = Sequential(**blocks)
-        self.trunk = Sequential(bn1=self.bn1, relu=self.relu, **stages, avgpool=GlobalAveragePool(), fc=Linear(channels, classes, rng=rng))
+        self.trunk = Sequential(
+            bn1=self.bn1, relu=self.relu, **stages, avgpool=GlobalAveragePool(), fc=Linear(channels, classes, rng=rng)
+        )
         self.children.update({"conv1": self.conv1} | self.trunk.children)
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         x = self.conv1.forward(x, training=training, keep_cache=keep_cache)
         return self.trunk.forward(x, training=training, keep_cache=keep_cache)
 
-    def backward(self, dlogits: np.ndarray, *, need_dx: bool = False) -> np.ndarray | None:
+    def backward(self, dlogits: np.ndarray, *, need_dx: bool = False) -> np.ndarray | None:  # type: ignore[override]
         """dlogits (N, classes) -> the gradient of the pictures where it is asked for; adds to every Parameter's grad."""
         return self.conv1.backward(self.trunk.backward(dlogits), need_dx=need_dx)
 
 
-def resnet_cifar(depth: int, shortcut: Literal["A", "B"] = "A", zero_pad: Literal["both", "end"] = "both", *, classes: int = 10,
-                 seed: int = 0) -> ResNetCifar:
+def resnet_cifar(
+    depth: int,
+    shortcut: Literal["A", "B"] = "A",
+    zero_pad: Literal["both", "end"] = "both",
+    *,
+    classes: int = 10,
+    seed: int = 0,
+) -> ResNetCifar:
     """A fresh CIFAR ResNet in float32, He-initialised from `seed`.
 
     depth     6n+2: 8, 14, 20, 32, 44, 56, 110, 1202 ...
@@ -55,7 +77,9 @@ def resnet_cifar(depth: int, shortcut: Literal["A", "B"] = "A", zero_pad: Litera
     """
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
         below = max(8, (int(depth) - 2) // 6 * 6 + 2) if isinstance(depth, int | float) else 20
-        raise InputError(f"resnet_cifar: depth is {depth!r}, expected 6n+2 (8, 14, 20, 26, 32, ...); the nearest are {below} and {below + 6}")
+        raise InputError(
+            f"resnet_cifar: depth is {depth!r}, expected 6n+2 (8, 14, 20, 26, 32, ...); the nearest are {below} and {below + 6}"
+        )
     if shortcut not in ("A", "B"):
         raise InputError(f'resnet_cifar: shortcut is {shortcut!r}, expected "A" (zeros) or "B" (1x1 convolution)')
     if zero_pad not in ("both", "end"):
@@ -66,12 +90,16 @@ def resnet_cifar(depth: int, shortcut: Literal["A", "B"] = "A", zero_pad: Litera
 
 
 def depth_of(name: str) -> int:
-    """"resnet20" -> 20. Raises InputError for a name that is no CIFAR ResNet."""
+    """ "resnet20" -> 20. Raises InputError for a name that is no CIFAR ResNet."""
     match = re.fullmatch(r"resnet(\d{1,5})", name)
     if not match:
-        raise InputError(f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110 or another resnet<6n+2>")
+        raise InputError(
+            f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110 or another resnet<6n+2>"
+        )
     depth = int(match[1])
     if depth < 8 or (depth - 2) % 6:
         below = max(8, (depth - 2) // 6 * 6 + 2)
-        raise InputError(f"model: {name} does not exist, a CIFAR ResNet has 6n+2 layers; the nearest are resnet{below} and resnet{below + 6}")
+        raise InputError(
+            f"model: {name} does not exist, a CIFAR ResNet has 6n+2 layers; the nearest are resnet{below} and resnet{below + 6}"
+        )
     return depth

@@ -1,6 +1,7 @@
 """What a net is made of, counted by running it: shapes, parameters, multiply-adds, memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def summarise(net: Layer, x_shape: tuple[int, int, int, int]) -> Summary:
             return
         forward = layer.forward
 
-        def counted(x: np.ndarray, **mode: bool | None) -> np.ndarray:
+        def counted(x: np.ndarray, **mode: Any) -> np.ndarray:
             out = forward(x, **mode)
             parameters = sum(parameter.data.size for parameter in layer.parameters.values())
             rows.append(Row(name, type(layer).__name__, out.shape[1:], parameters, _macs(layer, out)))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from resnet_np.errors import InputError
 from resnet_np.models import depth_of
@@ -25,12 +25,14 @@ class Config:
 
     preset: str = _option("quick", "the recipe that the other options change", ("quick", "short", "paper"))
     model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet32, resnet44, resnet56, resnet110 ...")
-    shortcut: str = _option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
-    zero_pad: str = _option("both", "option A's zero channels: half before and half after, or all after", ("both", "end"))
+    shortcut: Literal["A", "B"] = _option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
+    zero_pad: Literal["both", "end"] = _option(
+        "both", "option A's zero channels: half before and half after, or all after", ("both", "end")
+    )
     epochs: int = _option(4, "times through the training pictures")
     max_steps: int = _option(0, "stop after this many steps; 0: no such limit")
-    batch_size: int = _option(128, "pictures a step")
-    lr: float = _option(0.4, "learning rate at its highest")
+    batch_size: int = _option(64, "pictures a step")
+    lr: float = _option(0.1, "learning rate at its highest")
     schedule: str = _option("one-cycle", "how the learning rate changes", ("one-cycle", "cosine", "step"))
     warmup: float = _option(0.25, "share of the steps that the learning rate takes to its highest")
     warmup_factor: float = _option(0.1, "learning rate at the start, as a share of --lr (one-cycle, step)")
@@ -39,12 +41,18 @@ class Config:
     momentum: float = _option(0.9, "weight of the old velocity, a step")
     nesterov: bool = _option(True, "look ahead along the velocity")
     weight_decay: float = _option(5e-4, "L2 penalty: times the weight, added to the gradient, a step")
-    decay: str = _option("weights", "what decays: weights of convolutions and linear layers, or all (the paper)", ("weights", "all"))
+    decay: str = _option(
+        "weights", "what decays: weights of convolutions and linear layers, or all (the paper)", ("weights", "all")
+    )
     augment: bool = _option(True, "random crop of the picture padded by 4, mirrored half the time")
-    normaliser: str = _option("channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel"))
+    normaliser: str = _option(
+        "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")
+    )
     limit_train: int = _option(0, "train on the first N training pictures only; 0: on all")
     seed: int = _option(0, "seed of the initial weights, the order of the pictures and the augmentation")
-    split_seed: int = _option(0, "seed of the training/validation split, apart so that runs are judged on the same pictures")
+    split_seed: int = _option(
+        0, "seed of the training/validation split, apart so that runs are judged on the same pictures"
+    )
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -52,8 +60,19 @@ class Config:
             if choices and value not in choices:
                 _refuse(item.name, value, f"one of {', '.join(choices)}")
         depth_of(self.model)
-        for name, least in {"epochs": 1, "batch_size": 2, "max_steps": 0, "limit_train": 0, "seed": 0, "split_seed": 0}.items():
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+        for name, least in {
+            "epochs": 1,
+            "batch_size": 2,
+            "max_steps": 0,
+            "limit_train": 0,
+            "seed": 0,
+            "split_seed": 0,
+        }.items():
+            if (
+                isinstance(getattr(self, name), bool)
+                or not isinstance(getattr(self, name), int)
+                or getattr(self, name) < least
+            ):
                 _refuse(name, getattr(self, name), f"a whole number of at least {least}")
         if not 0 < self.lr < math.inf:
             _refuse("lr", self.lr, "a number above 0")
@@ -93,18 +112,34 @@ class Config:
         """The inverse of `to_json`. Raises InputError for a field that this version does not know."""
         known = {item.name for item in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):
-            raise InputError(f"config: unknown field {', '.join(unknown)}; was it written by a newer version of resnet_np?")
-        return cls(**(values | {"milestones": tuple(values.get("milestones", cls.milestones))}))
+            raise InputError(
+                f"config: unknown field {', '.join(unknown)}; was it written by a newer version of resnet_np?"
+            )
+        try:
+            return cls(**(values | {"milestones": tuple(values.get("milestones", cls.milestones))}))
+        except TypeError as error:
+            raise InputError(f"config: a value has the wrong type ({error})") from error
 
 
 # quick   a real run while one waits; the default.
 # short   the yardstick shared with PyTorch: ten epochs of the same recipe.
-# paper   He et al. 2015, section 4.2: 64,000 steps (182.3 epochs of 351), 0.1 divided by 10 after 32,000 and 48,000, everything decays.
+# paper   He et al. 2015, section 4.2: 64,000 steps (182.3 epochs of 351), 0.1 divided by 10 after 32,000 and 48,000, everything
+#         decays.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
-    "short": {"epochs": 10},
-    "paper": {"epochs": 183, "max_steps": 64_000, "lr": 0.1, "schedule": "step", "warmup": 0.0, "nesterov": False, "weight_decay": 1e-4,
-              "decay": "all", "normaliser": "per-pixel"},
+    "short": {"epochs": 10, "batch_size": 128, "lr": 0.4},
+    "paper": {
+        "epochs": 183,
+        "max_steps": 64_000,
+        "batch_size": 128,
+        "lr": 0.1,
+        "schedule": "step",
+        "warmup": 0.0,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "decay": "all",
+        "normaliser": "per-pixel",
+    },
 }
 # The same section: ResNet-110 needs about 400 steps at 0.01 before it starts to learn at 0.1.
 PAPER_110 = {"warmup": 400 / 64_000}

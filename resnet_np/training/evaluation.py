@@ -31,8 +31,14 @@ class Evaluation:
         return [float(row[k] / row.sum()) if row.sum() else None for k, row in enumerate(self.confusion)]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
-        return {"loss": self.loss, "top1": self.top1, "top5": self.top5, "count": self.count,
-                "per_class": dict(zip(class_names, self.per_class, strict=True)), "confusion": self.confusion.tolist()}
+        return {
+            "loss": self.loss,
+            "top1": self.top1,
+            "top5": self.top5,
+            "count": self.count,
+            "per_class": dict(zip(class_names, self.per_class, strict=True)),
+            "confusion": self.confusion.tolist(),
+        }
 
 
 def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, classes: int) -> Evaluation:
@@ -50,7 +56,9 @@ def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, cl
             # A class is among the five likeliest if fewer than five are likelier; equal logits count for, as in an argsort.
             likelier = (logits > np.take_along_axis(logits, labels[:, None], axis=1)).sum(axis=1)
             top5 += int((likelier < 5).sum())
-            confusion += np.bincount(labels * classes + logits.argmax(axis=1), minlength=classes * classes).reshape(classes, classes)
+            confusion += np.bincount(labels * classes + logits.argmax(axis=1), minlength=classes * classes).reshape(
+                classes, classes
+            )
     count = int(confusion.sum())
     if count == 0:
         raise InputError("evaluate: there are no pictures to evaluate")

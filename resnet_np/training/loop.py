@@ -24,7 +24,9 @@ from resnet_np.viz.style import save
 from resnet_np.workspace import Workspace
 
 
-def train(config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
+def train(
+    config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool, say: Callable[[str], None], progress: bool
+) -> dict[str, Any]:
     """Train to the end, or until Ctrl-C -> what result.json holds.
 
     say is given every line for the user; progress shows a bar. Raises InputError for a configuration that does not fit the data,
@@ -41,7 +43,7 @@ def train(config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool
         run.save(folder.last, resumable=True)
     report.forecast(run, say)
     with _interruption() as interrupted:
-        while run.progress.step < run.total:
+        while len(run.progress.records) * run.loader.steps_per_epoch < run.total:
             _epoch(run, interrupted, progress)
             _finish_epoch(run, say)
     return _finish(run, say)
@@ -50,11 +52,18 @@ def train(config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool
 def _epoch(run: Run, interrupted: threading.Event, progress: bool) -> None:
     """The steps that are left of the current epoch."""
     state, steps = run.progress, run.loader.steps_per_epoch
-    first = state.step // steps * steps
+    first = len(state.records) * steps
     last = min(first + steps, run.total)
     workspace = Workspace()
-    with tqdm(total=last - first, initial=state.step - first, desc=f"epoch {first // steps + 1}/{run.config.epochs}", unit="step",
-              disable=not progress, leave=False, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=last - first,
+        initial=state.step - first,
+        desc=f"epoch {first // steps + 1}/{run.config.epochs}",
+        unit="step",
+        disable=not progress,
+        leave=False,
+        dynamic_ncols=True,
+    ) as bar:
         while state.step < last:
             start = time.perf_counter()
             t = state.step + 1
@@ -62,16 +71,21 @@ def _epoch(run: Run, interrupted: threading.Event, progress: bool) -> None:
                 x, labels = run.loader.batch(t)
             result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
             if not math.isfinite(result.loss):
-                raise TrainingError(f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good "
-                                    f"checkpoint. Try a lower --lr than {run.config.lr:g}, or a longer --warmup")
+                raise TrainingError(
+                    f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good "
+                    f"checkpoint. Try a lower --lr than {run.config.lr:g}, or a longer --warmup"
+                )
             state.step = t
             state.loss += result.loss
             state.correct += result.correct
             state.epoch_seconds += time.perf_counter() - start
             done = t - first
             bar.update()
-            bar.set_postfix_str(f"loss {state.loss / done:.3f}, accuracy {state.correct / done / run.config.batch_size:.1%}, "
-                                f"{done * run.config.batch_size / state.epoch_seconds:.0f} images/s", refresh=False)
+            bar.set_postfix_str(
+                f"loss {state.loss / done:.3f}, accuracy {state.correct / done / run.config.batch_size:.1%}, "
+                f"{done * run.config.batch_size / state.epoch_seconds:.0f} images/s",
+                refresh=False,
+            )
             if interrupted.is_set():
                 run.save(run.folder.last, resumable=True)
                 raise KeyboardInterrupt
@@ -79,17 +93,23 @@ def _epoch(run: Run, interrupted: threading.Event, progress: bool) -> None:
 
 def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
     state, steps = run.progress, run.loader.steps_per_epoch
-    epoch = -(-state.step // steps)
-    done = state.step - (epoch - 1) * steps
+    epoch = len(state.records) + 1
+    done = state.step - len(state.records) * steps
     start = time.perf_counter()
     validation = run.validate()
     validation_seconds = time.perf_counter() - start
     state.seconds += state.epoch_seconds + validation_seconds
     record = {
-        "epoch": epoch, "step": state.step, "lr": run.rate(state.step),
-        "train_loss": state.loss / done, "train_accuracy": state.correct / (done * run.config.batch_size),
-        "validation_loss": validation.loss, "validation_accuracy": validation.top1,
-        "images_per_second": done * run.config.batch_size / state.epoch_seconds, "seconds": state.epoch_seconds + validation_seconds}
+        "epoch": epoch,
+        "step": state.step,
+        "lr": run.rate(state.step),
+        "train_loss": state.loss / done,
+        "train_accuracy": state.correct / (done * run.config.batch_size),
+        "validation_loss": validation.loss,
+        "validation_accuracy": validation.top1,
+        "images_per_second": done * run.config.batch_size / state.epoch_seconds,
+        "seconds": state.epoch_seconds + validation_seconds,
+    }
     state.records.append(record)
     state.loss, state.correct, state.epoch_seconds = 0.0, 0, 0.0
     if validation.top1 > state.best_accuracy:
@@ -107,16 +127,32 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     last = run.test(run.net)
     best = run.test(load_checkpoint(run.folder.best).net)
     pictures_seen = state.step * run.config.batch_size
-    training_seconds = sum(run.loader.steps_per_epoch * run.config.batch_size / record["images_per_second"] for record in state.records)
+    training_seconds = sum(
+        run.loader.steps_per_epoch * run.config.batch_size / record["images_per_second"] for record in state.records
+    )
     result = {
-        "test_accuracy": best.top1, "last_test_accuracy": last.top1, "test_loss": best.loss, "last_test_loss": last.loss,
-        "best_epoch": state.best_epoch, "validation_accuracy": state.best_accuracy, "epochs": len(state.records), "steps": state.step,
-        "seconds": state.seconds, "images_per_second": pictures_seen / training_seconds,
-        "dataset": provenance.fingerprint(run.pictures), "seed": run.config.seed, "config": run.config.to_json(),
-        "backend": backend.current(), "threads": provenance.threads(), "versions": provenance.versions()}
+        "test_accuracy": best.top1,
+        "last_test_accuracy": last.top1,
+        "test_loss": best.loss,
+        "last_test_loss": last.loss,
+        "best_epoch": state.best_epoch,
+        "validation_accuracy": state.best_accuracy,
+        "epochs": len(state.records),
+        "steps": state.step,
+        "seconds": state.seconds,
+        "images_per_second": pictures_seen / training_seconds,
+        "dataset": provenance.fingerprint(run.pictures),
+        "seed": run.config.seed,
+        "config": run.config.to_json(),
+        "backend": backend.current(),
+        "threads": provenance.threads(),
+        "versions": provenance.versions(),
+    }
     run.folder.write_json(run.folder.result, result)
-    say(f"test       {best.top1:.2%} with the best weights on validation (epoch {state.best_epoch}), {last.top1:.2%} with the last; "
-        f"{last.count:,} pictures of {provenance.name(run.pictures)}")
+    say(
+        f"test       {best.top1:.2%} with the weights that were best on validation (epoch {state.best_epoch}), "
+        f"{last.top1:.2%} with the last; {last.count:,} pictures"
+    )
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result
 

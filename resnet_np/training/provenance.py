@@ -11,16 +11,24 @@ from resnet_np import backend
 
 
 class Pictures(Protocol):
-    """A data set in memory, as `data_tools` returns it. Images uint8 (N, 3, H, W), labels int64 (N,)."""
+    """A data set in memory, as `data_tools` returns it: images uint8 (N, 3, H, W), labels int64 (N,)."""
 
-    name: str
-    classes: tuple[str, ...]
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    origin: str
-    official: bool | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def train_images(self) -> np.ndarray: ...
+    @property
+    def train_labels(self) -> np.ndarray: ...
+    @property
+    def test_images(self) -> np.ndarray: ...
+    @property
+    def test_labels(self) -> np.ndarray: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def official(self) -> bool | None: ...
 
 
 def name(pictures: Pictures) -> str:
@@ -33,11 +41,19 @@ def name(pictures: Pictures) -> str:
 def fingerprint(pictures: Pictures) -> dict[str, Any]:
     """Which pictures: name, origin, sizes, and a digest of the labels and of every 50th picture."""
     digest = hashlib.sha256()
-    for images, labels in ((pictures.train_images, pictures.train_labels), (pictures.test_images, pictures.test_labels)):
+    for images, labels in (
+        (pictures.train_images, pictures.train_labels),
+        (pictures.test_images, pictures.test_labels),
+    ):
         digest.update(images[::50].tobytes())
         digest.update(labels.tobytes())
-    return {"name": pictures.name, "official": pictures.official, "train": len(pictures.train_images), "test": len(pictures.test_images),
-            "digest": digest.hexdigest()[:16]}
+    return {
+        "name": pictures.name,
+        "official": pictures.official,
+        "train": len(pictures.train_images),
+        "test": len(pictures.test_images),
+        "digest": digest.hexdigest()[:16],
+    }
 
 
 def versions() -> dict[str, str]:

@@ -13,21 +13,31 @@ from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
 
 TRIAL_STEPS = 3
-EVALUATION_SHARE = 1 / 3  # cost of evaluating a picture, in training pictures: forward alone against forward and two backward products
+EVALUATION_SHARE = (
+    1 / 3
+)  # cost of evaluating a picture, in training pictures: forward alone against forward and two backward products
 
 
 def describe(run: Run, say: Callable[[str], None]) -> None:
-    """Data, net and recipe, a line each."""
+    """Data, net, recipe and machine, a line each."""
     config, pictures = run.config, run.pictures
     shape = pictures.train_images.shape[1:]
     net = summarise(run.net, (1, *shape))
-    say(f"data       {provenance.name(pictures)}: {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
-        f"pictures of {shape[1]}x{shape[2]}, {len(pictures.classes)} classes")
-    say(f"net        {config.model}, shortcut {config.shortcut}: {net.parameters:,} parameters, {net.macs / 1e6:.2f} million multiply-adds an image")
-    say(f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, {config.schedule} learning rate up to "
-        f"{config.lr:g}, weight decay {config.weight_decay:g} on {config.decay}")
     count = provenance.threads()
-    say(f"machine    backend {backend.current()}, {count} thread{'s' * (count != 1)}")
+    say(f"data       {provenance.name(pictures)}")
+    say(
+        f"           {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
+        f"pictures, {shape[1]}x{shape[2]}, {len(pictures.classes)} classes"
+    )
+    say(
+        f"net        {config.model}, shortcut {config.shortcut}: {net.parameters:,} parameters, "
+        f"{net.macs / 1e6:.2f} million multiply-adds an image"
+    )
+    say(
+        f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, {config.schedule} "
+        f"rate up to {config.lr:g}, weight decay {config.weight_decay:g} ({config.decay})"
+    )
+    say(f"machine    {count} thread{'s' * (count != 1)}, backend {backend.current()}")
 
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:
@@ -49,14 +59,16 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     left = run.total - run.progress.step
     validations = -(-left // run.loader.steps_per_epoch) * len(run.validation) + 2 * len(run.pictures.test_images)
     total = step * (left + validations * EVALUATION_SHARE / run.config.batch_size)
-    say(f"forecast   {duration(total)} for {left:,} steps ({step * 1000:.0f} ms a step, {run.config.batch_size / step:.0f} images/s)")
+    say(f"forecast   {duration(total)} for {left:,} steps at {run.config.batch_size / step:.0f} images/s")
 
 
 def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
     width = len(str(epochs))
-    return (f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:6.2%}   "
-            f"validation loss {record['validation_loss']:.3f}  accuracy {record['validation_accuracy']:6.2%}{'*' if best else ' '}  "
-            f"rate {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s")
+    return (
+        f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:6.2%}   "
+        f"validation loss {record['validation_loss']:.3f}  accuracy {record['validation_accuracy']:6.2%}{'*' if best else ' '}  "
+        f"rate {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -46,30 +46,45 @@ class Run:
         train, self.validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
         if config.limit_train:
             if config.limit_train > len(train):
-                raise InputError(f"--limit-train: got {config.limit_train}, but {len(train)} training pictures are left after the split")
-            train = train[:config.limit_train]
+                raise InputError(
+                    f"--limit-train: got {config.limit_train}, but {len(train)} training pictures are left after the split"
+                )
+            train = train[: config.limit_train]
         if config.batch_size > len(train):
-            raise InputError(f"--batch-size: got {config.batch_size}, but there are only {len(train)} training pictures; choose a smaller batch")
+            raise InputError(
+                f"--batch-size: got {config.batch_size}, but there are only {len(train)} training pictures; choose a smaller batch"
+            )
         self.train_count = len(train)
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         self.normaliser = _normaliser(config, pictures.name, images)
-        self.loader = TrainLoader(images, labels, self.normaliser, batch_size=config.batch_size, seed=config.seed, augment=config.augment)
+        self.loader = TrainLoader(
+            images, labels, self.normaliser, batch_size=config.batch_size, seed=config.seed, augment=config.augment
+        )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
         self.net = build_net(config, len(pictures.classes))
-        self.optimiser = SGD(self.net.named_parameters(), momentum=config.momentum, nesterov=config.nesterov,
-                             weight_decay=config.weight_decay, decay=config.decay)
+        self.optimiser = SGD(
+            self.net.named_parameters(),
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+            decay=config.decay,
+        )
         self.progress = Progress()
 
     def resume(self) -> None:
         """Go back to where `last.npz` was written. Raises CheckpointError if it belongs to another run."""
         checkpoint = load_checkpoint(self.folder.last)
         if checkpoint.net.architecture != self.net.architecture or checkpoint.class_names != self.pictures.classes:
-            raise CheckpointError(f"--resume: {self.folder.last} holds another net ({checkpoint.net.architecture}), expected "
-                                  f"{self.net.architecture}; resume with the options that the run was started with")
+            raise CheckpointError(
+                f"--resume: {self.folder.last} holds another net ({checkpoint.net.architecture}), expected "
+                f"{self.net.architecture}; resume with the options that the run was started with"
+            )
         if checkpoint.metadata["dataset"] != provenance.fingerprint(self.pictures):
-            raise CheckpointError(f"--resume: the run was trained on other pictures ({checkpoint.metadata['dataset']['name']}) than "
-                                  f"{self.pictures.name} at {self.pictures.origin}; give its own with --data")
+            raise CheckpointError(
+                f"--resume: the run was trained on other pictures ({checkpoint.metadata['dataset']['name']}) than "
+                f"{self.pictures.name} at {self.pictures.origin}; give its own with --data"
+            )
         net = checkpoint.net
         for name, parameter in self.net.named_parameters().items():
             parameter.data[...] = net.named_parameters()[name].data
@@ -80,13 +95,19 @@ class Run:
 
     def save(self, path: Path, *, resumable: bool) -> None:
         """Write the net; with the optimiser's state and the place in the run if it is to be resumed from."""
-        metadata = {"config": self.config.to_json(), "dataset": provenance.fingerprint(self.pictures), "versions": provenance.versions(),
-                    "progress": vars(self.progress)}
+        metadata = {
+            "config": self.config.to_json(),
+            "dataset": provenance.fingerprint(self.pictures),
+            "versions": provenance.versions(),
+            "progress": vars(self.progress),
+        }
         velocities = self.optimiser.state() if resumable else {}
         save_checkpoint(path, Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities))
 
     def validate(self) -> Evaluation:
-        return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
+        return self._evaluate(
+            self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation]
+        )
 
     def test(self, net: ResNetCifar) -> Evaluation:
         return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels)

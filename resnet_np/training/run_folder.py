@@ -1,8 +1,8 @@
 """The folder of a run.
 
-    config.json     the recipe                        metrics.jsonl  a line an epoch
-    last.npz        to resume from, from step 0 on    best.npz       the best on validation
-    result.json     the outcome, at the end           curves.png     loss and accuracy, redrawn every epoch
+config.json     the recipe                        metrics.jsonl  a line an epoch
+last.npz        to resume from, from step 0 on    best.npz       the best on validation
+result.json     the outcome, at the end           curves.png     loss and accuracy, redrawn every epoch
 """
 
 import json
@@ -27,7 +27,9 @@ class RunFolder:
         """Make the folder, or find the run to resume. Raises InputError if that would overwrite a run, or there is none."""
         run = cls(path)
         if resume and not run.last.is_file():
-            raise InputError(f"--resume: there is no run in {path} (no last.npz); check --out, or leave --resume out to start one")
+            raise InputError(
+                f"--resume: there is no run in {path} (no last.npz); check --out, or leave --resume out to start one"
+            )
         if not resume and run.last.exists():
             raise InputError(f"--out: {path} holds a run already; go on with it (--resume), or choose another folder")
         try:
@@ -58,7 +60,9 @@ class RunFolder:
         try:
             values = json.loads(self.config.read_text())
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.config} cannot be read ({error}); a run folder needs it to be resumed") from error
+            raise CheckpointError(
+                f"{self.config} cannot be read ({error}); a run folder needs it to be resumed"
+            ) from error
         if not isinstance(values, dict):
             raise CheckpointError(f"{self.config}: expected a JSON object, got {type(values).__name__}")
         return values

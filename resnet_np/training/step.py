@@ -15,7 +15,9 @@ class StepResult(NamedTuple):
     correct: int  # pictures of the batch that were recognised, before the update
 
 
-def training_step(net: Layer, optimiser: SGD, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace) -> StepResult:
+def training_step(
+    net: Layer, optimiser: SGD, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace
+) -> StepResult:
     """Learn from one batch: x (N, 3, H, W) float32, labels (N,) int64. The step's arrays live in `workspace`."""
     for parameter in net.named_parameters().values():
         parameter.zero_grad()

@@ -21,7 +21,7 @@ from resnet_np.workspace import empty
 
 PARTIAL_BYTES = 64 << 20  # upper bound of the weight gradient's partial sums
 PARTIALS = 16             # partial sums a batch: enough for 16 threads, few enough to be added quickly
-DEEP_TILE = 4             # the weight gradient's tile is this many times wider: its block of sums is loaded and stored less often
+DEEP_TILE = 4             # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
 
 
 def forward(x, w, *, stride, pad):
@@ -105,7 +105,10 @@ def _zero_padded(matrix, rows, columns):
 
 @parallel
 def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, out):
-    """w_rows (F rounded up to ROWS, K), out (N, F, P); scratch a thread: padded (C, PH, PW), columns (K, T), out_tile (ROWS, T)."""
+    """w_rows (F rounded up to ROWS, K), out (N, F, P).
+
+    Scratch a thread: padded (C, PH, PW), columns (K, T), out_tile (ROWS, T).
+    """
     images, filters, pixels = out.shape
     rows, depth = w_rows.shape
     tile = columns.shape[2]
@@ -128,7 +131,10 @@ def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, o
 
 @parallel
 def _input_grad(dout, w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, dx):
-    """dout (N, F, P), w_rows (F, K rounded up); scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (F, T)."""
+    """dout (N, F, P), w_rows (F, K rounded up).
+
+    Scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (F, T).
+    """
     images, filters, pixels = dout.shape
     rows = w_rows.shape[1]
     tile = columns.shape[2]

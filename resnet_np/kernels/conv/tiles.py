@@ -7,7 +7,7 @@ scratch array (K, T) that never leaves the L1 or L2 cache.
 
     C channel   PH PW padded input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   p = oy*OW + ox   T tile width
 
-Measured on one core of an AMD EPYC (Zen 4), float32, 2026-11-24: `multiply_tile` alone 105 GFLOP/s, 96 % of what the core can do.
+Measured on one core of an AMD EPYC (Zen 4), float32, 2026-11-24: `multiply_tile` alone runs at 105 GFLOP/s.
 """
 
 from resnet_np.kernels.compile import inline
@@ -97,8 +97,8 @@ def col2im_tile(columns, kh, kw, stride, oh, ow, first, padded):
 def multiply_tile(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row, accumulate):
     """A block of 4 rows and 2 vectors of a matrix product, kept in eight registers: out (+)= A B.
 
-    A (4, depth) is read at a[a_first + row*a_row + d*a_step], B (depth, 2 vectors) at b[b_first + d*b_step + 0 ...], out is written
-    at out[out_first + row*out_row + 0 ...]; all indices are flat. accumulate: add to what `out` holds.
+    A (4, depth) is read at a[a_first + row*a_row + d*a_step], B (depth, 2 vectors) at b[b_first + d*b_step + 0 ...], out is
+    written at out[out_first + row*out_row + 0 ...]; all indices are flat. accumulate: add to what `out` holds.
     """
     n = lanes(out)
     row0, row1, row2, row3 = out_first, out_first + out_row, out_first + 2 * out_row, out_first + 3 * out_row

@@ -1,0 +1,139 @@
+"""The command line as a user meets it: every answer is readable, every error is one line and an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_tools import cifar, shapes10
+from data_tools.image_set import ImageSet
+from resnet_np.cli import main
+
+pytestmark = pytest.mark.nojit
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Shapes-10, the first pictures only, in CIFAR-10's binary layout."""
+    whole = shapes10.make()
+    small = ImageSet(whole.name, whole.classes, whole.train_images[:100], whole.train_labels[:100], whole.test_images[:30],
+                     whole.test_labels[:30], "a test", None)
+    return cifar.write(small, tmp_path_factory.mktemp("data"), "bin")
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "--data", str(data), "--model", "resnet8", "--epochs", "1", "--batch-size", "32", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ("train --data /no/such/place", "no such file or folder"),
+    ("train --model resnet21", "resnet20 and resnet26"),
+    ("train --epochs 0", "--epochs: got 0, expected a whole number of at least 1"),
+    ("train --lr nan", "--lr: got nan"),
+    ("train --lr -1", "--lr: got -1"),
+    ("train --threads 0", "--threads: got 0"),
+    ("train --resume", "--out RUN"),
+    ("train --resume --out /no/such/run", "there is no run in"),
+    ("evaluate /no/such/run", "is not there"),
+    ("summary resnet19", "resnet14 and resnet20"),
+    ("summary resnet20 --image-size 0", "--image-size: got 0"),
+    ("summary resnet20 --classes 1", "classes is 1"),
+])
+def test_a_bad_request_is_one_line_and_exit_code_2(arguments, words, capsys):
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and words in err and "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("arguments", ["train --frobnicate", "train --epochs many", "train --milestones a,b", "fly", ""])
+def test_what_argparse_refuses(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments.split())
+    assert stop.value.code == 2 and "error:" in capsys.readouterr().err
+
+
+def test_a_batch_larger_than_the_data(data, tmp_path, capsys):
+    assert main(["train", "--data", str(data), "--batch-size", "128", "--out", str(tmp_path / "run")]) == 2
+    assert "--batch-size: got 128" in capsys.readouterr().err
+
+
+def test_a_second_run_does_not_overwrite_the_first(data, trained, capsys):
+    before = (trained / "last.npz").read_bytes()
+    assert main(["train", "--data", str(data), "--out", str(trained)]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main(["train", "--data", str(data), "--out", str(trained), "--resume", "--model", "resnet20"]) == 2
+    assert "started with --model resnet8" in capsys.readouterr().err
+    assert (trained / "last.npz").read_bytes() == before
+
+
+def test_a_finished_run_can_be_resumed_to_its_result(data, trained, capsys):
+    before = json.loads((trained / "result.json").read_text())
+    assert main(["train", "--data", str(data), "--out", str(trained), "--resume"]) == 0
+    assert "resuming" in capsys.readouterr().out
+    assert json.loads((trained / "result.json").read_text())["test_accuracy"] == before["test_accuracy"]
+
+
+def test_evaluate(data, trained, capsys):
+    assert main(["evaluate", str(trained), "--data", str(data), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {"loss", "top1", "top5", "per_class", "confusion", "count"} <= answer.keys()
+    assert answer["count"] == 30 == np.sum(answer["confusion"])
+    stored = json.loads((trained / "result.json").read_text())
+    assert answer["top1"] == stored["test_accuracy"] and answer["loss"] == pytest.approx(stored["test_loss"])
+    assert (trained / "confusion-test.png").read_bytes().startswith(b"\x89PNG")
+    for split, count in (("validation", 10), ("train", 90)):
+        assert main(["evaluate", str(trained / "last.npz"), "--data", str(data), "--split", split]) == 0
+        out = capsys.readouterr().out
+        assert f"{count} {split} pictures" in out and "rows: true class" in out
+
+
+def test_evaluate_refuses_other_classes_and_empty_folders(trained, tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "holds no best.npz" in capsys.readouterr().err
+    other = tmp_path / "other"
+    picture = np.zeros((10, 3, 32, 32), np.uint8)
+    labels = np.arange(10)
+    names = tuple("abcdefghij")
+    cifar.write(ImageSet("custom", names, picture, labels, picture, labels, "a test", None), other, "bin")
+    assert main(["evaluate", str(trained), "--data", str(other)]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_summary(capsys):
+    assert main(["summary", "resnet20"]) == 0
+    out = capsys.readouterr().out
+    assert "269,722" in out and "40,551,040" in out and "The paper's ResNet-20" in out
+    assert max(map(len, out.splitlines())) <= 100
+    assert main(["summary", "resnet26", "--shortcut", "B", "--classes", "100"]) == 0
+    out = capsys.readouterr().out
+    assert "Not the paper's net" in out and "layer2.0.downsample.0" in out and max(map(len, out.splitlines())) <= 100
+
+
+def test_doctor(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for topic in ("python", "numpy", "backend", "BLAS", "CuPy", "data"):
+        assert any(line.startswith(topic) for line in out.splitlines())
+
+
+@pytest.mark.skipif(os.environ.get("RESNET_NP_BACKEND") == "numpy", reason="Numba cannot compile in this session")
+def test_doctor_shows_the_threads(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "threading layer" in out and "kernel cache" in out
+
+
+def test_backend_choices():
+    command = [sys.executable, "-m", "resnet_np", "doctor"]
+    environment = os.environ | {"RESNET_NP_BACKEND": "fortran"}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 2 and "'fortran', expected one of loops, numpy, numba" in process.stderr
+    environment = os.environ | {"RESNET_NP_BACKEND": "numba", "NUMBA_DISABLE_JIT": "1"}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 2 and "NUMBA_DISABLE_JIT" in process.stderr and process.stderr.count("\n") == 1

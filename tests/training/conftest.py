@@ -1,0 +1,37 @@
+"""A data set so small that a run takes a second."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from resnet_np.training import RunFolder, preset
+
+
+@pytest.fixture
+def pictures():
+    """Two classes of 8x8 pictures, bright and dark, with noise: learned in a few steps. The attributes of an ImageSet."""
+    rng = np.random.default_rng(7)
+
+    def draw(count):
+        labels = np.arange(count, dtype=np.int64) % 2
+        images = rng.integers(0, 120, (count, 3, 8, 8)) + 100 * labels[:, None, None, None]
+        return images.astype(np.uint8), labels
+
+    (train_images, train_labels), (test_images, test_labels) = draw(80), draw(40)
+    return SimpleNamespace(
+        name="custom", classes=("dark", "bright"), train_images=train_images, train_labels=train_labels,
+        test_images=test_images, test_labels=test_labels, origin="a test", official=None)
+
+
+@pytest.fixture
+def recipe():
+    """Two epochs of four steps on a ResNet-8; keywords change it."""
+    def make(**changes):
+        return preset("quick", **({"model": "resnet8", "epochs": 2, "batch_size": 16, "lr": 0.05} | changes))
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder.open(tmp_path / "run", resume=False)

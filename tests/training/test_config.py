@@ -1,0 +1,64 @@
+"""The recipes are the published ones, and a value that makes no sense is refused in the words of the command line."""
+
+import json
+import math
+
+import pytest
+
+from resnet_np.errors import InputError
+from resnet_np.training import Config, preset
+
+pytestmark = pytest.mark.nojit
+
+
+def test_short_is_the_yardsticks_recipe():
+    """../shared/peers/torch_train.py, step by step."""
+    config = preset("short")
+    total = config.total_steps(351)
+    rate = config.learning_rates(total)
+    warm = 10 * 351 // 4
+    for t in (1, 2, warm - 1, warm, warm + 1, 2000, total):
+        expected = 0.04 + 0.36 * t / warm if t < warm else 0.4 + (0.0004 - 0.4) * (t - warm) / (total - warm)
+        assert rate(t) == pytest.approx(expected, rel=1e-12)
+    assert (total, config.batch_size, config.momentum, config.nesterov) == (3510, 128, 0.9, True)
+    assert (config.weight_decay, config.decay, config.augment, config.normaliser) == (5e-4, "weights", True, "channel")
+
+
+def test_paper_is_the_papers_recipe():
+    """He et al. 2015, section 4.2."""
+    config = preset("paper")
+    total = config.total_steps(351)
+    rate = config.learning_rates(total)
+    assert total == 64_000
+    assert [rate(t) for t in (1, 32_000, 32_001, 48_000, 48_001, 64_000)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    assert (config.batch_size, config.momentum, config.nesterov) == (128, 0.9, False)
+    assert (config.weight_decay, config.decay, config.normaliser) == (1e-4, "all", "per-pixel")
+    deep = preset("paper", model="resnet110").learning_rates(total)
+    assert (deep(400), deep(401)) == pytest.approx((0.01, 0.1))
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"epochs": 0}, "--epochs: got 0"), ({"batch_size": 1}, "--batch-size: got 1"), ({"lr": math.nan}, "--lr: got nan"),
+    ({"lr": -1.0}, "--lr: got -1"), ({"lr": math.inf}, "--lr: got inf"), ({"momentum": 1.0}, "--momentum: got 1"),
+    ({"weight_decay": -1e-4}, "--weight-decay"), ({"warmup": 1.0}, "--warmup"), ({"milestones": (0.5, 0.4)}, "--milestones"),
+    ({"model": "resnet21"}, "resnet20 and resnet26"), ({"model": "vgg"}, "'vgg'"), ({"schedule": "triangle"}, "--schedule"),
+    ({"seed": -1}, "--seed"), ({"momentum": 0.0}, "--no-nesterov"), ({"preset": "fast"}, "--preset: got fast"),
+])
+def test_nonsense_is_refused(changes, words):
+    with pytest.raises(InputError) as refusal:
+        Config(**changes)
+    assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_survives_json():
+    config = preset("paper", model="resnet56", milestones=(0.25, 0.5))
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+    with pytest.raises(InputError, match="unknown field colour"):
+        Config.from_json(config.to_json() | {"colour": 1})
+    with pytest.raises(InputError, match="wrong type"):
+        Config.from_json(config.to_json() | {"lr": "fast"})
+
+
+def test_unknown_preset():
+    with pytest.raises(InputError, match="--preset: got slow, expected one of quick, short, paper"):
+        preset("slow")

@@ -1,0 +1,196 @@
+"""A run from its first step to its result, stopped and resumed, and gone wrong."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from resnet_np import backend
+from resnet_np.data import Normaliser
+from resnet_np.errors import CheckpointError, InputError, TrainingError
+from resnet_np.models import load_checkpoint
+from resnet_np.training import RunFolder, loop
+from resnet_np.training.loop import train
+
+
+def run(config, pictures, folder, *, resume=False):
+    lines = []
+    result = train(config, pictures, folder, resume=resume, say=lines.append, progress=False)
+    return result, lines
+
+
+def weights(path):
+    net = load_checkpoint(path).net
+    arrays = {name: parameter.data for name, parameter in net.named_parameters().items()} | net.named_buffers()
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.nojit
+def test_a_run_learns_and_writes_its_folder(recipe, pictures, folder):
+    result, lines = run(recipe(epochs=4), pictures, folder)
+    assert result["test_accuracy"] > 0.9
+    assert {path.name for path in folder.path.iterdir()} == {
+        "config.json", "metrics.jsonl", "last.npz", "best.npz", "result.json", "curves.png"}
+    stored = json.loads(folder.result.read_text())
+    assert stored == json.loads(json.dumps(result))
+    for key in ("test_accuracy", "last_test_accuracy", "test_loss", "best_epoch", "epochs", "seconds", "images_per_second",
+                "dataset", "seed", "versions"):
+        assert key in stored
+    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+    best = max(records, key=lambda record: record["validation_accuracy"])
+    assert stored["best_epoch"] == best["epoch"]
+    assert records[-1]["train_loss"] < records[0]["train_loss"]
+    text = "\n".join(lines)
+    for word in ("data ", "net ", "recipe ", "machine ", "forecast ", "epoch 1/4", "test ", str(folder.path)):
+        assert word in text
+
+
+@pytest.mark.nojit
+def test_same_seed_same_bits_other_seed_others(recipe, pictures, tmp_path):
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        folder = RunFolder.open(tmp_path / name, resume=False)
+        run(recipe(seed=seed), pictures, folder)
+        found.append(weights(folder.last))
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 7])
+def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch, stop_after):
+    whole = RunFolder.open(tmp_path / "whole", resume=False)
+    result, _ = run(recipe(), pictures, whole)
+    halved = RunFolder.open(tmp_path / "halved", resume=False)
+    stop_at_step(monkeypatch, stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(), pictures, halved)
+    monkeypatch.undo()
+    again, lines = run(recipe(), pictures, RunFolder.open(halved.path, resume=True), resume=True)
+    assert f"after step {stop_after}" in lines[0]
+    assert same(weights(whole.last), weights(halved.last))
+    assert same(weights(whole.best), weights(halved.best))
+    assert len(halved.metrics.read_text().splitlines()) == 2
+    for key in ("test_accuracy", "last_test_accuracy", "test_loss", "best_epoch", "epochs", "steps"):
+        assert again[key] == result[key]
+
+
+def stop_at_step(monkeypatch, count):
+    """Let `count` steps of the run pass, then Ctrl-C: seen at the end of a step, or before the first."""
+    step, done = loop.training_step, []
+
+    def counted(*arguments, **keywords):
+        if len(done) == count == 0:
+            raise KeyboardInterrupt
+        result = step(*arguments, **keywords)
+        done.append(1)
+        if len(done) == count:
+            loop.signal.raise_signal(loop.signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(loop, "training_step", counted)
+
+
+@pytest.mark.nojit
+def test_a_loss_that_is_no_number_stops_the_run(recipe, pictures, folder, monkeypatch):
+    step, done = loop.training_step, []
+
+    def broken(*arguments, **keywords):
+        done.append(1)
+        result = step(*arguments, **keywords)
+        return result._replace(loss=float("nan")) if len(done) == 6 else result
+
+    monkeypatch.setattr(loop, "training_step", broken)
+    with pytest.raises(TrainingError, match="the loss of step 6 is nan.*last good checkpoint.*--lr"):
+        run(recipe(), pictures, folder)
+    assert load_checkpoint(folder.last).metadata["progress"]["step"] == 4  # the end of the first epoch
+
+
+@pytest.mark.nojit
+def test_the_test_set_is_read_once(recipe, pictures, folder, monkeypatch):
+    seen = []
+    test = loop.Run.test
+    monkeypatch.setattr(loop.Run, "test", lambda self, net: seen.append(self.progress.step) or test(self, net))
+    run(recipe(), pictures, folder)
+    assert seen == [8, 8]  # the last weights and the best, after the last step
+
+
+@pytest.mark.nojit
+def test_choices_that_do_not_fit_the_data(recipe, pictures, folder):
+    with pytest.raises(InputError, match="--batch-size: got 100, but there are only 72"):
+        run(recipe(batch_size=100), pictures, folder)
+    with pytest.raises(InputError, match="--limit-train: got 73, but 72"):
+        run(recipe(limit_train=73), pictures, folder)
+    assert not folder.last.exists()
+
+
+@pytest.mark.nojit
+def test_resume_refuses_another_run(recipe, pictures, folder):
+    run(recipe(), pictures, folder)
+    before = folder.last.read_bytes()
+    with pytest.raises(CheckpointError, match="another net"):
+        run(recipe(model="resnet14"), pictures, folder, resume=True)
+    pictures.train_labels = 1 - pictures.train_labels
+    with pytest.raises(CheckpointError, match="other pictures"):
+        run(recipe(), pictures, folder, resume=True)
+    assert folder.last.read_bytes() == before
+
+
+@pytest.mark.nojit
+def test_run_folders(tmp_path, recipe, pictures):
+    first = RunFolder.fresh(tmp_path, "run")
+    run(recipe(), pictures, first)
+    assert RunFolder.fresh(tmp_path, "run").path.name == "run-2"
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder.open(first.path, resume=False)
+    with pytest.raises(InputError, match="there is no run in"):
+        RunFolder.open(tmp_path / "nothing", resume=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        RunFolder.open(tmp_path / "file" / "run", resume=False)
+    first.config.write_text("{")
+    with pytest.raises(CheckpointError, match="config.json"):
+        first.read_config()
+
+
+@pytest.mark.nojit
+def test_the_checkpoint_carries_what_the_net_needs(recipe, pictures, folder):
+    config = recipe(normaliser="per-pixel", shortcut="B")
+    run(config, pictures, folder)
+    checkpoint = load_checkpoint(folder.best)
+    assert checkpoint.class_names == ("dark", "bright")
+    assert checkpoint.net.architecture["shortcut"] == "B"
+    assert checkpoint.normaliser.mean.shape == (3, 8, 8)
+    assert checkpoint.metadata["config"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert isinstance(checkpoint.normaliser, Normaliser)
+
+
+def test_nothing_that_the_user_holds_is_overwritten(recipe, pictures, folder, monkeypatch):
+    """The workspace recycles memory: the logits of step 1 must be what they were after step 2."""
+    held = []
+    net_type = type(loop.Run(recipe(), pictures, folder).net)
+    forward = net_type.forward
+
+    def remembered(self, x, **mode):
+        logits = forward(self, x, **mode)
+        held.append((logits, logits.copy()))
+        return logits
+
+    monkeypatch.setattr(net_type, "forward", remembered)
+    run(recipe(), pictures, folder)
+    assert len(held) > 8 and all(np.array_equal(logits, copy) for logits, copy in held)
+
+
+def test_backends_agree(recipe, pictures, tmp_path):
+    losses = []
+    for name in ("numba", "numpy"):
+        with backend.using(name):
+            folder = RunFolder.open(tmp_path / name, resume=False)
+            run(recipe(epochs=1, lr=0.001), pictures, folder)
+        losses.append(json.loads(folder.metrics.read_text())["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
