@@ -12,7 +12,6 @@ is ever overwritten, and no function needs to know where its output lives.
 """
 
 import math
-import weakref
 from contextvars import ContextVar, Token
 
 import numpy as np
@@ -52,25 +51,19 @@ class Workspace:
         kind = np.dtype(dtype)
         size = max(1, math.prod(shape)) * kind.itemsize
         free = self._free.setdefault(size, [])
-        try:
-            buffer = free.pop()
-        except IndexError:
-            buffer = _aligned(size)
-        lease = _Lease(buffer, shape, kind)
-        weakref.finalize(lease, free.append, buffer).atexit = False
-        return np.asarray(lease)
+        return np.asarray(_Lease(free.pop() if free else _aligned(size), free, shape, kind))
 
 
 class _Lease:
     """Owns a buffer on behalf of an array: NumPy keeps the lease alive as the base of the array and of its views."""
 
-    def __init__(self, buffer: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (buffer.ctypes.data, False),
-        }
+    def __init__(self, buffer: np.ndarray, free: list[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._buffer, self._free = buffer, free
+        address = buffer.ctypes.data
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
+
+    def __del__(self) -> None:
+        self._free.append(self._buffer)
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -1,0 +1,123 @@
+"""The Numba tiles: adjoint to each other, equal to the array code, and never a byte beyond their arrays."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("NUMBA_DISABLE_JIT is set: the tiles cannot be compiled", allow_module_level=True)
+
+from resnet_np.kernels import simd  # noqa: E402
+from resnet_np.kernels.conv import array  # noqa: E402
+from resnet_np.kernels.conv.tiles import col2im_tile, im2col_tile, multiply_tile, pad_image  # noqa: E402
+
+# C, H, W, KH, KW, stride, pad: rows longer, shorter and no multiple of a vector
+CASES = [(3, 16, 16, 3, 3, 1, 1), (2, 7, 5, 3, 3, 1, 1), (2, 9, 11, 3, 3, 2, 1), (1, 8, 8, 5, 5, 1, 2), (3, 6, 20, 1, 1, 1, 0),
+         (2, 5, 5, 1, 1, 2, 0), (2, 8, 9, 2, 3, 3, 1)]
+
+
+def shape_of(case):
+    channels, height, width, kh, kw, stride, pad = case
+    return (height + 2 * pad - kh) // stride + 1, (width + 2 * pad - kw) // stride + 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_tiles_are_im2col_and_its_adjoint(rng, case, dtype):
+    channels, height, width, kh, kw, stride, pad = case
+    oh, ow = shape_of(case)
+    tile = 64 // np.dtype(dtype).itemsize
+    image = rng.standard_normal((channels, height, width)).astype(dtype)
+    padded = np.empty((channels, height + 2 * pad, width + 2 * pad), dtype)
+    pad_image(image, pad, pad, padded)
+    np.testing.assert_array_equal(padded, np.pad(image, ((0, 0), (pad, pad), (pad, pad))))
+    whole = array.im2col(image[None], kh, kw, stride=stride, pad=pad)[0]
+    there, back, gathered = 0.0, np.zeros_like(padded), np.zeros_like(padded)
+    for first in range(0, oh * ow, tile):
+        columns = np.full((channels * kh * kw, tile), np.nan, dtype)
+        im2col_tile(padded, kh, kw, stride, oh, ow, first, columns)
+        count = min(tile, oh * ow - first)
+        np.testing.assert_array_equal(columns[:, :count], whole[:, first:first + count])
+        assert not columns[:, count:].any()
+        other = rng.standard_normal(columns.shape).astype(dtype)
+        there += float(np.vdot(columns.astype(np.float64), other))
+        col2im_tile(other, kh, kw, stride, oh, ow, first, back)
+        col2im_tile(np.ones_like(other), kh, kw, stride, oh, ow, first, gathered)
+    exact = 1e-4 if dtype == np.float32 else 1e-12
+    assert there == pytest.approx(float(np.vdot(padded.astype(np.float64), back)), rel=exact, abs=exact)
+    assert gathered.sum() == channels * kh * kw * oh * ow  # every entry lands once, overlaps add
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_multiply_tile(rng, dtype):
+    n = 64 // np.dtype(dtype).itemsize
+    a, b, out = (rng.standard_normal(shape).astype(dtype) for shape in ((4, 37), (37, n), (4, n)))
+    before = out.copy()
+    multiply_tile(a, 0, 37, 1, b, 0, n, 37, out, 0, n, True)
+    np.testing.assert_allclose(out, before + a @ b, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-5)
+    turned = np.ascontiguousarray(a.T)
+    multiply_tile(turned, 0, 1, 4, b, 0, n, 37, out, 0, n, False)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-5)
+
+
+@numba.njit
+def _every_intrinsic(a, out):
+    n = simd.lanes(a)
+    v = simd.load(a, 1)
+    simd.store(out, 0, simd.multiply_add(simd.broadcast(a, 0), v, simd.add(v, simd.zero(a))))
+    return n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_intrinsics(rng, dtype):
+    n = 32 // np.dtype(dtype).itemsize
+    a, out = rng.standard_normal(n + 3).astype(dtype), np.zeros(n + 2, dtype)
+    assert _every_intrinsic(a, out) == n
+    np.testing.assert_allclose(out[:n], a[0] * a[1:n + 1] + a[1:n + 1], rtol=1e-5)
+    assert not out[n:].any()
+
+
+GUARDED = """
+    import ctypes, mmap
+    import numpy as np
+    from resnet_np.kernels.conv import jit
+
+    libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+    kept = []
+
+    def guarded(array):
+        "A copy that ends where a page begins that may not be touched."
+        pages = -(-array.nbytes // page)
+        memory = mmap.mmap(-1, (pages + 1) * page)
+        base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        assert libc.mprotect(ctypes.c_void_p(base + pages * page), page, 0) == 0
+        view = np.frombuffer(memory, array.dtype, array.size, pages * page - array.nbytes).reshape(array.shape)
+        view[...] = array
+        kept.append(memory)
+        return view
+
+    jit.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
+    rng = np.random.default_rng(0)
+    for n, c, h, w, f, k, stride, pad in ((1, 3, 7, 5, 5, 3, 1, 1), (1, 3, 9, 7, 6, 3, 2, 1), (2, 1, 5, 5, 1, 5, 1, 0),
+                                          (1, 5, 8, 8, 7, 1, 1, 0), (3, 2, 6, 11, 3, 1, 2, 0), (2, 4, 8, 16, 4, 3, 1, 1)):
+        x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((f, c, k, k))
+        for dtype in (np.float32, np.float64):
+            X, W = guarded(x.astype(dtype)), guarded(weight.astype(dtype))
+            out = jit.forward(X, W, stride=stride, pad=pad)
+            dout = guarded(rng.standard_normal(out.shape).astype(dtype))
+            dx = jit.input_grad(dout, W, x_shape=x.shape, stride=stride, pad=pad)
+            dw = jit.weight_grad(dout, X, w_shape=weight.shape, stride=stride, pad=pad)
+            assert np.isfinite(out).all() and np.isfinite(dx).all() and np.isfinite(dw).all()
+    print("untouched")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+def test_guard_pages():
+    """In a process of its own: a read beyond an array would kill it."""
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(GUARDED)], capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0 and "untouched" in process.stdout, process.stderr[-2000:]

@@ -1,0 +1,49 @@
+"""The numba backend gives the same bits with any number of threads and with either threading layer."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    pytest.skip("NUMBA_DISABLE_JIT is set: the numba backend cannot run", allow_module_level=True)
+
+STEPS = """
+import hashlib, sys
+import numpy as np
+import numba
+from resnet_np.models import resnet_cifar
+from resnet_np.optim import SGD
+from resnet_np.training import training_step
+from resnet_np.workspace import Workspace
+
+rng, net = np.random.default_rng(0), resnet_cifar(8)
+optimiser, workspace = SGD(net.named_parameters()), Workspace()
+for _ in range(3):
+    x, labels = rng.standard_normal((20, 3, 16, 16)).astype(np.float32), rng.integers(0, 10, 20)
+    training_step(net, optimiser, x, labels, lr=0.1, workspace=workspace)
+digest = hashlib.sha256()
+for name, parameter in net.named_parameters().items():
+    digest.update(parameter.data.tobytes() + parameter.grad.tobytes())
+for buffer in net.named_buffers().values():
+    digest.update(buffer.tobytes())
+print(numba.get_num_threads(), numba.threading_layer(), digest.hexdigest())
+"""
+
+
+def run(threads, layer):
+    environment = os.environ | {"NUMBA_NUM_THREADS": str(threads), "NUMBA_THREADING_LAYER": layer, "OMP_WAIT_POLICY": "passive"}
+    process = subprocess.run([sys.executable, "-c", STEPS], env=environment, capture_output=True, text=True, timeout=600)
+    if "No threading layer could be loaded" in process.stderr:
+        pytest.skip(f"the threading layer {layer} is not on this machine")
+    assert process.returncode == 0, process.stderr
+    ran_threads, ran_layer, digest = process.stdout.split()
+    assert (int(ran_threads), ran_layer) == (threads, layer)
+    return digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_bits_do_not_depend_on_the_threads(layer):
+    assert len({run(threads, layer) for threads in (1, 2, 8)} | {run(2, "workqueue")}) == 1
