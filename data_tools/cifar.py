@@ -260,7 +260,7 @@ def _assemble(path: Path, layout: str, batches: dict[str, Batch], classes: tuple
     train_labels = np.concatenate([batches[name][1] for name in BATCHES[:-1]])
     name = "cifar10" if classes == CLASSES else "shapes10" if classes == shapes10.CLASSES else "custom"
     return ImageSet(name, classes, train_images, train_labels, np.ascontiguousarray(test_images), test_labels,
-                    origin=str(path), official=_official(test_images) if name == "cifar10" else False)
+                    origin=str(path.resolve()), official=_official(test_images) if name == "cifar10" else False)
 
 
 def _official(test_images: np.ndarray) -> bool | None:

@@ -10,6 +10,7 @@ from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
 
 VARIABLE = "RESNET_NP_DATA"
+NAMES = ("cifar10", "shapes10")
 
 
 def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> ImageSet:
@@ -21,12 +22,15 @@ def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> Ima
     """
     if spec is None and os.environ.get(VARIABLE):
         spec = os.environ[VARIABLE]
-        if spec not in ("cifar10", "shapes10") and not Path(spec).exists():
+        if spec not in NAMES and _existing(spec) is None:
             raise DataError(f"${VARIABLE}: {spec}: no such file or folder; mend the variable, or unset it")
     if spec == "shapes10":
         return shapes10.make()
     if spec not in (None, "cifar10"):
-        return _read(spec)
+        path = _existing(spec)
+        if path is None:
+            raise DataError(f"--data: {spec}: no such file or folder; expected a path, cifar10 or shapes10")
+        return cifar.read(path)
     try:
         archive = fetching.fetch(progress=progress)
     except DataError as error:
@@ -42,7 +46,7 @@ def locate() -> str:
     """What `find(None)` would read, in words, without reading or fetching it."""
     spec = os.environ.get(VARIABLE)
     if spec:
-        state = "" if spec in ("cifar10", "shapes10") or Path(spec).exists() else ": MISSING; mend the variable, or unset it"
+        state = "" if spec in NAMES or _existing(spec) else ": MISSING; mend the variable, or unset it"
         return f"${VARIABLE} = {spec}{state}"
     archive = fetching.cache_folder() / fetching.ARCHIVE
     if archive.is_file():
@@ -51,12 +55,10 @@ def locate() -> str:
             "offline, Shapes-10 is drawn instead")
 
 
-def _read(spec: str) -> ImageSet:
-    path = Path(spec).expanduser()
+def _existing(spec: str) -> Path | None:
+    """The path that `spec` names, ~ expanded, if it is there."""
     try:
-        exists = bool(spec) and path.exists()
-    except (OSError, ValueError):  # a name too long, or with a null byte
-        exists = False
-    if not exists:
-        raise DataError(f"--data: {spec}: no such file or folder; expected a path, cifar10 or shapes10")
-    return cifar.read(path)
+        path = Path(spec).expanduser()
+        return path if spec and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # a name too long, with a null byte, or of an unknown user
+        return None

@@ -50,7 +50,13 @@ def kernels(package: str) -> ModuleType:
     """The module of `package` (a folder of `resnet_np.kernels`) that the backend in use selects, imported when first asked for."""
     key = (package, current())
     if key not in _modules:
-        _modules[key] = importlib.import_module(f"{package}.{FILES[key[1]]}")
+        try:
+            _modules[key] = importlib.import_module(f"{package}.{FILES[key[1]]}")
+        except ImportError as error:
+            raise BackendError(
+                f"backend {key[1]}: it cannot be imported here ({error}); install it again (python -m pip install numba), "
+                "or choose the numpy backend (--backend numpy)"
+            ) from error
     return _modules[key]
 
 

@@ -44,17 +44,19 @@ def _backend() -> Finding:
 def _numba() -> list[Finding]:
     if importlib.util.find_spec("numba") is None or backend.current() != "numba":
         return []
-    import numba
+    try:
+        import numba
 
-    from resnet_np.kernels import compile, elementwise
-
+        from resnet_np.kernels import compile, elementwise
+    except ImportError as error:
+        return [("numba", f"BROKEN ({error}): python -m pip install --force-reinstall numba llvmlite")]
     one = np.ones((1, 1), np.float32)
     elementwise.add(one, one)  # Numba chooses its threading layer when the first parallel kernel runs
     folder = compile.cache_folder()
     state = (
         "no folder can be written: kernels are compiled in every process; set NUMBA_CACHE_DIR to one"
         if folder is None
-        else (f"{folder} ({'warm' if compile.cache_is_warm() else 'empty: the first step takes about half a minute longer'})")
+        else (f"{folder} ({'warm' if compile.is_warm() else 'empty: the first step takes about half a minute longer'})")
     )
     return [
         ("threads", f"{numba.get_num_threads()} of {os.cpu_count()} cores (--threads changes it)"),

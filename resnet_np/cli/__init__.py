@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ResNetNpError as error:
         print(f"resnet-np: {error}", file=sys.stderr)
         return error.exit_code
+    except MemoryError:
+        print("resnet-np: not enough memory; try a smaller --batch-size or a smaller model", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("resnet-np: interrupted", file=sys.stderr)
         return 130

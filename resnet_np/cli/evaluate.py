@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,37 +43,45 @@ def run(options: argparse.Namespace) -> None:
     from resnet_np.viz.style import save
 
     trained_on = checkpoint.metadata.get("dataset", {})
-    spec = options.data or ("shapes10" if trained_on.get("name") == "shapes10" else None)
-    pictures = data_tools.find(spec, say=lambda line: None if options.json else print(line), progress=False)
+    notes = sys.stderr if options.json else sys.stdout
+    pictures = data_tools.find(shared.data_spec(options.data, trained_on), say=lambda line: print(line, file=notes), progress=False)
     if pictures.classes != checkpoint.class_names:
         raise InputError(
             f"evaluate: the net knows {', '.join(checkpoint.class_names[:4])}, ... but {provenance.name(pictures)} holds "
             f"{', '.join(pictures.classes[:4])}, ...; name its own data set with --data"
         )
+    if trained_on and trained_on["digest"] != provenance.fingerprint(pictures)["digest"]:
+        if options.split != "test":
+            raise InputError(
+                f"--split {options.split}: the net was trained on other pictures ({trained_on['origin']}) than {pictures.origin}, "
+                "whose split is another; give its own with --data"
+            )
+        print(f"note       the net was trained on other pictures: {trained_on['origin']}", file=notes)
     images, labels = pictures.test_images, pictures.test_labels
     if options.split != "test":
         split_seed = checkpoint.metadata.get("config", {}).get("split_seed", 0)
-        parts = train_validation_split(len(pictures.train_images), split_seed=split_seed)
-        chosen = parts[SPLITS[::-1].index(options.split)]
+        train, validation = train_validation_split(len(pictures.train_images), split_seed=split_seed)
+        chosen = validation if options.split == "validation" else train
         images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
     batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=EVALUATION_BATCH)
     result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
     plot = options.plot or path.with_name(f"confusion-{options.split}.png")
-    try:
-        save(confusion(result.confusion, pictures.classes), plot)
-    except OSError as error:
-        raise InputError(
-            f"--plot: {plot} cannot be written: {error.strerror or error}; choose another place with --plot"
-        ) from error
     if options.json:
         print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))
-        return
-    print(f"data       {provenance.name(pictures)}, {result.count:,} {options.split} pictures")
-    print(f"net        {path}")
-    print(f"loss       {result.loss:.4f}")
-    print(f"accuracy   {result.top1:.2%}, among the five likeliest classes {result.top5:.2%}")
-    print(_table(result, pictures.classes))
-    print(f"picture    {plot}")
+    else:
+        print(f"data       {provenance.name(pictures)}, {result.count:,} {options.split} pictures")
+        print(f"net        {path}")
+        print(f"loss       {result.loss:.4f}")
+        print(f"accuracy   {result.top1:.2%}, top-5 {result.top5:.2%}")
+        print(_table(result, pictures.classes))
+    try:
+        save(confusion(result.confusion, pictures.classes), plot)
+        print(f"plot       {plot}", file=notes)
+    except OSError as error:
+        message = f"{plot} cannot be written: {error.strerror or error}; choose another place with --plot"
+        if options.plot:
+            raise InputError(f"--plot: {message}") from error
+        print(f"plot       {message}", file=notes)
 
 
 def _table(result: "Evaluation", classes: tuple[str, ...]) -> str:
@@ -85,4 +94,4 @@ def _table(result: "Evaluation", classes: tuple[str, ...]) -> str:
     for name, row, share in zip(classes, result.confusion, result.per_class, strict=True):
         right = "      -" if share is None else f"{share:7.1%}"
         lines.append(name.rjust(width) + right + "".join(str(count or ".").rjust(cell) for count in row))
-    return "\n".join([*lines, f"{'':{width}}  rows: true class, columns: the net's answer", ""])
+    return "\n".join([*lines, f"{'':{width}}  rows: true class, columns: predicted class", ""])

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from pathlib import Path
+from typing import Any
 
 from resnet_np import backend
 from resnet_np.errors import InputError
@@ -21,10 +23,24 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:
+    """What to read: what the user gave, else what the run was trained on, if that can still be found."""
+    origin = str(dataset.get("origin", ""))
+    if given or not dataset:
+        return given
+    if origin and Path(origin).exists():
+        return origin
+    return "shapes10" if dataset.get("name") == "shapes10" else None
+
+
 def apply_machine(options: argparse.Namespace) -> None:
     """Choose backend and threads before Numba is imported. Raises InputError for a number of threads that makes no sense."""
     if options.threads is not None:
         if not 1 <= options.threads <= 1024:
             raise InputError(f"--threads: got {options.threads}, expected a whole number of at least 1")
+        if (options.backend or backend.current()) != "numba":
+            raise InputError(
+                f"--threads: it is for the numba backend; {options.backend or backend.current()} runs on NumPy's own threads"
+            )
         os.environ["NUMBA_NUM_THREADS"] = str(options.threads)  # read when Numba is imported, and only then
     backend.use(options.backend or backend.current())

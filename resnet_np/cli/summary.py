@@ -18,9 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    for flag, value, least in (("--image-size", options.image_size, 4), ("--batch-size", options.batch_size, 1)):
-        if value < least:
-            raise InputError(f"{flag}: got {value}, expected a whole number of at least {least}")
+    for flag, value, least, most in (
+        ("--image-size", options.image_size, 4, 1024),
+        ("--batch-size", options.batch_size, 1, 1_000_000),
+        ("--classes", options.classes, 2, 100_000),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{flag}: got {value}, expected a whole number from {least} to {most:,}")
     from resnet_np import backend
     from resnet_np.models import depth_of, resnet_cifar
     from resnet_np.models.summary import PAPER_DEPTHS, summarise

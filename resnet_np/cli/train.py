@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from resnet_np.cli import options as shared
 from resnet_np.errors import CheckpointError, InputError
 
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
     import data_tools
+    from resnet_np.models import load_checkpoint
     from resnet_np.training import Config, RunFolder, preset
     from resnet_np.training.loop import train
 
@@ -64,29 +67,25 @@ def run(options: argparse.Namespace) -> None:
             )
     else:
         config = preset(changes.pop("preset", "quick"), **changes)
-    pictures = data_tools.find(options.data, say=_say, progress=sys.stderr.isatty() and not options.no_progress)
+    bar = sys.stderr.isatty() and not options.no_progress
+    spec = (
+        shared.data_spec(options.data, load_checkpoint(folder.last).metadata.get("dataset", {})) if options.resume else options.data
+    )
+    pictures = data_tools.find(spec, say=_say, progress=bar)
     if not options.resume:
         name = f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}"
         folder = RunFolder.open(options.out, resume=False) if options.out else RunFolder.fresh(Path("runs"), name)
     try:
-        train(
-            config,
-            pictures,
-            folder,
-            resume=options.resume,
-            say=_say,
-            progress=sys.stderr.isatty() and not options.no_progress,
-        )
+        train(config, pictures, folder, resume=options.resume, say=_say, progress=bar)
     except KeyboardInterrupt:
-        _say(
-            f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}"
-            + (f" --data {options.data}" if options.data else "")
-        )
+        if folder.last.is_file():
+            _say(f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}")
         raise
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    tqdm.write(line)  # above the bar, if there is one
+    sys.stdout.flush()
 
 
 def _shares(text: str) -> tuple[float, ...]:

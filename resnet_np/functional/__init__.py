@@ -10,18 +10,24 @@ from resnet_np.functional.add import add_backward, add_forward
 from resnet_np.functional.batchnorm import (
     BatchNormCache,
     BatchNormFrozenCache,
+    BatchNormGrads,
     batchnorm_backward,
     batchnorm_forward,
     batchnorm_frozen_backward,
     batchnorm_frozen_forward,
     update_running,
 )
-from resnet_np.functional.conv2d import conv2d_backward, conv2d_forward
-from resnet_np.functional.linear import linear_backward, linear_forward
-from resnet_np.functional.pooling import global_average_pool_backward, global_average_pool_forward
-from resnet_np.functional.relu import relu_backward, relu_forward
-from resnet_np.functional.shortcut import shortcut_backward, shortcut_forward
-from resnet_np.functional.softmax import softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from resnet_np.functional.conv2d import ConvCache, ConvGrads, conv2d_backward, conv2d_forward
+from resnet_np.functional.linear import LinearCache, LinearGrads, linear_backward, linear_forward
+from resnet_np.functional.pooling import PoolCache, global_average_pool_backward, global_average_pool_forward
+from resnet_np.functional.relu import ReLUCache, relu_backward, relu_forward
+from resnet_np.functional.shortcut import ShortcutCache, shortcut_backward, shortcut_forward
+from resnet_np.functional.softmax import (
+    CrossEntropyCache,
+    softmax,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_forward,
+)
 
 __all__ = [
     "add_backward", "add_forward",

@@ -4,7 +4,8 @@ Compiling takes seconds a kernel, so Numba's disk cache is on. Numba looks at th
 files that the kernel calls: an edit in simd.py would leave stale machine code behind. So the cache lives in a folder whose
 name is a hash of *all* kernel sources and of the versions that matter; an edit is a new folder, old folders are removed.
 
-$NUMBA_CACHE_DIR, where set, is respected. Where no folder can be written, kernels are compiled afresh in every process.
+It lies in $NUMBA_CACHE_DIR, where set, else in the user's cache. Where no folder can be written, kernels are compiled afresh in
+every process.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import functools
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ config: Any = numba_config  # its settings are made at run time, where mypy cann
 # No "arcp": division stays division.
 FASTMATH = {"contract", "reassoc", "nsz"}
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
+DAYS_KEPT = 7  # since its last use: a younger folder may belong to a running process
+WARM = "training-step-compiled"
 
 
 def inline(function: Callable) -> Callable:
@@ -60,9 +64,8 @@ def _cached(function: Callable, *, parallel: bool) -> Callable:
 @functools.cache
 def cache_folder() -> Path | None:
     """The folder of the compiled kernels, made if need be; None where none can be written."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    folder = Path(pooch.os_cache("resnet_np")) / "kernels" / _fingerprint()
+    root = os.environ.get("NUMBA_CACHE_DIR") or Path(pooch.os_cache("resnet_np")) / "kernels"
+    folder = Path(root) / f"resnet_np-{_fingerprint()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
@@ -74,15 +77,24 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def cache_is_warm() -> bool:
-    """Whether the compiled kernels of the convolution, which take the longest, are waiting on the disk."""
+def is_warm() -> bool:
+    """Whether a training step was compiled into the cache before."""
     folder = cache_folder()
-    return folder is not None and any(folder.glob("conv_*/*.nbi"))
+    return folder is not None and (folder / WARM).exists()
+
+
+def note_warm() -> None:
+    """Remember that a whole training step has been compiled."""
+    folder = cache_folder()
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            (folder / WARM).touch()
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
+    here = Path(__file__).parent
+    digest = hashlib.sha256(str(here).encode())  # Numba keys its files by path: another installation starts cold
+    for source in sorted(here.rglob("*.py")):
         digest.update(source.read_bytes())
     for version in (numba.__version__, llvmlite.__version__, np.__version__, config.THREADING_LAYER):
         digest.update(version.encode())
@@ -90,7 +102,8 @@ def _fingerprint() -> str:
 
 
 def _prune(root: Path) -> None:
-    folders = sorted(root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for folder in folders[KEPT_FOLDERS:]:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # another process may prune at the same moment
+        folders = sorted(root.glob("resnet_np-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for folder in folders[KEPT_FOLDERS:]:
+            if time.time() - folder.stat().st_mtime > DAYS_KEPT * 86_400:
+                shutil.rmtree(folder)

@@ -10,12 +10,10 @@ Saving never harms what is there: the file is written beside its target, flushed
 import contextlib
 import json
 import os
-import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -60,7 +58,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     arrays |= {f"buffer/{name}": buffer for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
-    write_atomically(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+    write_atomically(path, lambda stream: np.savez(stream, **arrays))  # type: ignore[arg-type]
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -70,9 +68,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(
-            f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote"
-        )
+        raise CheckpointError(f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -80,41 +76,32 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return _rebuild(path, header, arrays)
     except ResNetNpError as error:
         raise CheckpointError(f"checkpoint: {path} does not fit: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # zip, zlib, NumPy and JSON each have their own for a damaged file; none may reach the user
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(
             f"checkpoint: {path} cannot be read ({reason}); it is damaged or was not written by resnet_np"
         ) from error
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(binary stream)` on a temporary file beside `path`, flush it to the disk, rename it to `path`."""
-    temporary = None
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` with a temporary file beside `path`, flush it to the disk, rename it to `path`.
+
+    Raises CheckpointError if that fails; what was at `path` is then untouched, and the temporary file removed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
+        with temporary.open("wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror or error}; the file that was there before is untouched"
-        ) from error
+        reason = error.strerror or error
+        raise CheckpointError(f"cannot write {path}: {reason}; the file that was there before is untouched") from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -130,7 +117,11 @@ def _flush_folder(folder: Path) -> None:
 def _rebuild(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
     if header["format"] != FORMAT:
         raise CheckpointError(f"its format is {header['format']!r}, this version of resnet_np reads {FORMAT}")
-    architecture = dict(header["architecture"])
+    architecture, metadata = dict(header["architecture"]), header["metadata"]
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"its metadata is a {type(metadata).__name__}, expected a JSON object")
+    if architecture["depth"] > len(arrays):  # before a net of that depth is built
+        raise CheckpointError(f"it holds {len(arrays)} arrays, too few for a net of {architecture['depth']} layers")
     if architecture.pop("family") != "resnet_cifar":
         raise CheckpointError(f"its architecture is {header['architecture']!r}, expected the family resnet_cifar")
     net = resnet_cifar(**architecture)
@@ -147,9 +138,14 @@ def _rebuild(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray
         net,
         Normaliser.from_arrays(_group(arrays, "normaliser/")),
         class_names,
-        dict(header["metadata"]),
+        metadata,
         _group(arrays, "velocity/"),
     )
+
+
+def net_arrays(net: Layer) -> dict[str, np.ndarray]:
+    """Every parameter and buffer by name: the arrays themselves."""
+    return {name: parameter.data for name, parameter in net.named_parameters().items()} | net.named_buffers()
 
 
 def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -157,8 +153,7 @@ def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
 
     Raises CheckpointError naming what is missing, left over or mis-shaped; the net is then unchanged.
     """
-    parameters, buffers = net.named_parameters(), net.named_buffers()
-    targets = {name: parameter.data for name, parameter in parameters.items()} | buffers
+    targets = net_arrays(net)
     missing, left_over = sorted(targets.keys() - arrays.keys()), sorted(arrays.keys() - targets.keys())
     if missing or left_over:
         raise CheckpointError(
@@ -167,9 +162,7 @@ def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
         )
     for name, target in targets.items():
         if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
-            raise CheckpointError(
-                f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}"
-            )
+            raise CheckpointError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}")
     for name, target in targets.items():
         target[...] = arrays[name]
 

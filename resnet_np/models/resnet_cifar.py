@@ -10,6 +10,7 @@ from resnet_np.errors import InputError
 from resnet_np.layers import BasicBlock, BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, ReLU, Sequential
 
 FILTERS = (16, 32, 64)
+DEEPEST = 1202  # the paper's deepest; a typing error must not fill the memory
 
 
 class ResNetCifar(Layer):
@@ -41,9 +42,7 @@ class ResNetCifar(Layer):
             blocks = {}
             for i in range((depth - 2) // 6):
                 stride = 2 if stage > 1 and i == 0 else 1
-                blocks[str(i)] = BasicBlock(
-                    channels, filters, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng
-                )
+                blocks[str(i)] = BasicBlock(channels, filters, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
                 channels = filters
             stages[f"layer{stage}"] = Sequential(**blocks)
         self.trunk = Sequential(
@@ -75,11 +74,9 @@ def resnet_cifar(
     zero_pad  option A's zero channels: "both" half before, half after; "end" all after
     Raises InputError for anything else.
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
-        below = max(8, (int(depth) - 2) // 6 * 6 + 2) if isinstance(depth, int | float) else 20
-        raise InputError(
-            f"resnet_cifar: depth is {depth!r}, expected 6n+2 (8, 14, 20, 26, 32, ...); the nearest are {below} and {below + 6}"
-        )
+    if isinstance(depth, bool) or not isinstance(depth, int):
+        raise InputError(f"resnet_cifar: depth is {depth!r}, expected a whole number, 6n+2")
+    _check_depth("resnet_cifar: depth", depth, "")
     if shortcut not in ("A", "B"):
         raise InputError(f'resnet_cifar: shortcut is {shortcut!r}, expected "A" (zeros) or "B" (1x1 convolution)')
     if zero_pad not in ("both", "end"):
@@ -91,15 +88,17 @@ def resnet_cifar(
 
 def depth_of(name: str) -> int:
     """ "resnet20" -> 20. Raises InputError for a name that is no CIFAR ResNet."""
-    match = re.fullmatch(r"resnet(\d{1,5})", name)
+    match = re.fullmatch(r"resnet(\d{1,9})", name)
     if not match:
+        raise InputError(f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110 or another resnet<6n+2>")
+    _check_depth("model:", int(match[1]), "resnet")
+    return int(match[1])
+
+
+def _check_depth(what: str, depth: int, prefix: str) -> None:
+    if depth < 8 or depth > DEEPEST or (depth - 2) % 6:
+        below = min(max(8, (depth - 2) // 6 * 6 + 2), DEEPEST - 6)
         raise InputError(
-            f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110 or another resnet<6n+2>"
+            f"{what} {prefix}{depth} does not exist: a CIFAR ResNet has 6n+2 layers, 8 to {DEEPEST}; "
+            f"the nearest are {prefix}{below} and {prefix}{below + 6}"
         )
-    depth = int(match[1])
-    if depth < 8 or (depth - 2) % 6:
-        below = max(8, (depth - 2) // 6 * 6 + 2)
-        raise InputError(
-            f"model: {name} does not exist, a CIFAR ResNet has 6n+2 layers; the nearest are resnet{below} and resnet{below + 6}"
-        )
-    return depth

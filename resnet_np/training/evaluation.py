@@ -1,5 +1,6 @@
 """How good a net is on pictures that it was not trained on. K class."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np import functional as F
-from resnet_np.errors import InputError
+from resnet_np.errors import InputError, TrainingError
 from resnet_np.layers import Layer
 from resnet_np.workspace import Workspace
 
@@ -44,7 +45,7 @@ class Evaluation:
 def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, classes: int) -> Evaluation:
     """Run `net` in evaluation mode over batches of (x (N, 3, H, W), labels (N,)). top5 counts the five likeliest classes.
 
-    Raises InputError if there is no picture.
+    Raises InputError if there is no picture, TrainingError if the loss is not finite.
     """
     loss, top5 = 0.0, 0
     confusion = np.zeros((classes, classes), np.int64)
@@ -53,13 +54,16 @@ def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, cl
             logits = net.forward(x, training=False)
             batch_loss, _ = F.softmax_cross_entropy_forward(logits, labels)
             loss += float(batch_loss) * len(labels)
-            # A class is among the five likeliest if fewer than five are likelier; equal logits count for, as in an argsort.
-            likelier = (logits > np.take_along_axis(logits, labels[:, None], axis=1)).sum(axis=1)
-            top5 += int((likelier < 5).sum())
+            # In the top five if fewer than five classes come before it; of equal logits the first comes first, as in argmax.
+            own = np.take_along_axis(logits, labels[:, None], axis=1)
+            before = (logits > own) | ((logits == own) & (np.arange(classes) < labels[:, None]))
+            top5 += int((before.sum(axis=1) < 5).sum())
             confusion += np.bincount(labels * classes + logits.argmax(axis=1), minlength=classes * classes).reshape(
                 classes, classes
             )
     count = int(confusion.sum())
     if count == 0:
         raise InputError("evaluate: there are no pictures to evaluate")
+    if not math.isfinite(loss):
+        raise TrainingError(f"evaluate: the loss is {loss}: weights or running statistics of this net are no longer finite numbers")
     return Evaluation(loss / count, float(np.trace(confusion) / count), top5 / count, confusion)

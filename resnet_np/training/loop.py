@@ -11,8 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from resnet_np import backend
-from resnet_np.errors import TrainingError
+from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models import load_checkpoint
+from resnet_np.models.checkpoint import write_atomically
 from resnet_np.training import provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
@@ -36,62 +37,57 @@ def train(
     run = Run(config, pictures, folder)
     if resume:
         run.resume()
+        _write_records(run, say)  # cut back, or completed, to what the checkpoint knows
         say(f"resuming   after step {run.progress.step:,} of {run.total:,}")
     report.describe(run, say)
     if not resume:
         folder.write_json(folder.config, config.to_json())
         run.save(folder.last, resumable=True)
     report.forecast(run, say)
-    with _interruption() as interrupted:
-        while len(run.progress.records) * run.loader.steps_per_epoch < run.total:
-            _epoch(run, interrupted, progress)
-            _finish_epoch(run, say)
+    workspace = Workspace()
+    epochs = -(-run.total // run.loader.steps_per_epoch)
+    bar = tqdm(total=run.total, initial=run.progress.step, unit="step", disable=not progress, leave=False, dynamic_ncols=True)
+    with _interruption() as interrupted, bar:
+        while (done := len(run.progress.records)) < epochs:
+            bar.set_description(f"epoch {done + 1}/{epochs}")
+            _epoch(run, workspace, interrupted, bar)
+            _finish_epoch(run, epochs, say)
     return _finish(run, say)
 
 
-def _epoch(run: Run, interrupted: threading.Event, progress: bool) -> None:
+def _epoch(run: Run, workspace: Workspace, interrupted: threading.Event, bar: tqdm) -> None:
     """The steps that are left of the current epoch."""
-    state, steps = run.progress, run.loader.steps_per_epoch
+    state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.config.batch_size
     first = len(state.records) * steps
     last = min(first + steps, run.total)
-    workspace = Workspace()
-    with tqdm(
-        total=last - first,
-        initial=state.step - first,
-        desc=f"epoch {first // steps + 1}/{run.config.epochs}",
-        unit="step",
-        disable=not progress,
-        leave=False,
-        dynamic_ncols=True,
-    ) as bar:
-        while state.step < last:
-            start = time.perf_counter()
-            t = state.step + 1
-            with workspace:
-                x, labels = run.loader.batch(t)
-            result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
-            if not math.isfinite(result.loss):
-                raise TrainingError(
-                    f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good "
-                    f"checkpoint. Try a lower --lr than {run.config.lr:g}, or a longer --warmup"
-                )
-            state.step = t
-            state.loss += result.loss
-            state.correct += result.correct
-            state.epoch_seconds += time.perf_counter() - start
-            done = t - first
-            bar.update()
-            bar.set_postfix_str(
-                f"loss {state.loss / done:.3f}, accuracy {state.correct / done / run.config.batch_size:.1%}, "
-                f"{done * run.config.batch_size / state.epoch_seconds:.0f} images/s",
-                refresh=False,
+    while state.step < last:
+        start = time.perf_counter()
+        t = state.step + 1
+        with workspace:
+            x, labels = run.loader.batch(t)
+        result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
+        if not math.isfinite(result.loss):
+            raise TrainingError(
+                f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good checkpoint. "
+                f"Try a lower --lr than {run.config.lr:g}, or a longer --warmup"
             )
-            if interrupted.is_set():
-                run.save(run.folder.last, resumable=True)
-                raise KeyboardInterrupt
+        state.step = t
+        state.loss += result.loss
+        state.correct += result.correct
+        state.epoch_seconds += time.perf_counter() - start
+        done = t - first
+        bar.set_postfix_str(
+            f"loss {state.loss / done:.3f}, accuracy {state.correct / done / batch_size:.1%}, "
+            f"{done * batch_size / state.epoch_seconds:.0f} images/s",
+            refresh=False,
+        )
+        bar.update()
+        if interrupted.is_set():
+            run.save(run.folder.last, resumable=True)
+            raise KeyboardInterrupt
 
 
-def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
+def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
     state, steps = run.progress, run.loader.steps_per_epoch
     epoch = len(state.records) + 1
     done = state.step - len(state.records) * steps
@@ -107,6 +103,7 @@ def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
         "train_accuracy": state.correct / (done * run.config.batch_size),
         "validation_loss": validation.loss,
         "validation_accuracy": validation.top1,
+        "training_seconds": state.epoch_seconds,
         "images_per_second": done * run.config.batch_size / state.epoch_seconds,
         "seconds": state.epoch_seconds + validation_seconds,
     }
@@ -116,9 +113,18 @@ def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
         state.best_epoch, state.best_accuracy = epoch, validation.top1
         run.save(run.folder.best, resumable=False)
     run.save(run.folder.last, resumable=True)
-    run.folder.write_metrics(state.records)
-    save(curves(state.records), run.folder.curves)
-    say(report.epoch_line(record, run.config.epochs, best=state.best_epoch == epoch))
+    _write_records(run, say)
+    say(report.epoch_line(record, epochs, best=state.best_epoch == epoch))
+
+
+def _write_records(run: Run, say: Callable[[str], None]) -> None:
+    records = run.progress.records
+    run.folder.write_metrics(records)
+    if records:
+        try:
+            write_atomically(run.folder.curves, lambda stream: save(curves(records), stream))
+        except CheckpointError as error:
+            say(f"curves     {error}; the run goes on")
 
 
 def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
@@ -127,9 +133,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     last = run.test(run.net)
     best = run.test(load_checkpoint(run.folder.best).net)
     pictures_seen = state.step * run.config.batch_size
-    training_seconds = sum(
-        run.loader.steps_per_epoch * run.config.batch_size / record["images_per_second"] for record in state.records
-    )
+    training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {
         "test_accuracy": best.top1,
         "last_test_accuracy": last.top1,

@@ -49,6 +49,7 @@ def fingerprint(pictures: Pictures) -> dict[str, Any]:
         digest.update(labels.tobytes())
     return {
         "name": pictures.name,
+        "origin": pictures.origin,
         "official": pictures.official,
         "train": len(pictures.train_images),
         "test": len(pictures.test_images),
@@ -67,10 +68,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def threads() -> int:
-    """Threads that the kernels of the backend in use run on."""
+def threads() -> int | None:
+    """Threads that the numba kernels run on; None for the other backends, whose threads are NumPy's affair."""
     if backend.current() != "numba":
-        return 1
+        return None
     import numba
 
     return int(numba.get_num_threads())

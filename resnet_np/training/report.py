@@ -22,7 +22,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     """Data, net, recipe and machine, a line each."""
     config, pictures = run.config, run.pictures
     shape = pictures.train_images.shape[1:]
-    net = summarise(run.net, (1, *shape))
+    with backend.using("numpy"):  # one image: not worth compiling kernels for, and this must not wait
+        net = summarise(run.net, (1, *shape))
     count = provenance.threads()
     say(f"data       {provenance.name(pictures)}")
     say(
@@ -35,17 +36,19 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     )
     say(
         f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, {config.schedule} "
-        f"rate up to {config.lr:g}, weight decay {config.weight_decay:g} ({config.decay})"
+        f"learning rate up to {config.lr:g}, weight decay {config.weight_decay:g} ({config.decay})"
     )
-    say(f"machine    {count} thread{'s' * (count != 1)}, backend {backend.current()}")
+    running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
+    say(f"machine    backend {backend.current()}{running}")
 
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:
     """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
-    if backend.current() == "numba":
-        from resnet_np.kernels.compile import cache_is_warm
+    compiled = backend.current() == "numba"
+    if compiled:
+        from resnet_np.kernels import compile
 
-        if not cache_is_warm():
+        if not compile.is_warm():
             say("compiling  the kernels, once for this machine and version: about half a minute")
     net = build_net(run.config, len(run.pictures.classes))
     optimiser, workspace = SGD(net.named_parameters()), Workspace()
@@ -55,6 +58,8 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
         start = time.perf_counter()
         training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace)
         seconds.append(time.perf_counter() - start)
+    if compiled:
+        compile.note_warm()
     step = min(seconds)
     left = run.total - run.progress.step
     validations = -(-left // run.loader.steps_per_epoch) * len(run.validation) + 2 * len(run.pictures.test_images)
@@ -67,7 +72,7 @@ def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
     return (
         f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:6.2%}   "
         f"validation loss {record['validation_loss']:.3f}  accuracy {record['validation_accuracy']:6.2%}{'*' if best else ' '}  "
-        f"rate {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s"
+        f"lr {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s"
     )
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import Checkpoint, ResNetCifar, depth_of, load_checkpoint, resnet_cifar, save_checkpoint
+from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
 from resnet_np.training.config import Config
@@ -74,24 +76,32 @@ class Run:
 
     def resume(self) -> None:
         """Go back to where `last.npz` was written. Raises CheckpointError if it belongs to another run."""
-        checkpoint = load_checkpoint(self.folder.last)
+        checkpoint, path = load_checkpoint(self.folder.last), self.folder.last
         if checkpoint.net.architecture != self.net.architecture or checkpoint.class_names != self.pictures.classes:
             raise CheckpointError(
-                f"--resume: {self.folder.last} holds another net ({checkpoint.net.architecture}), expected "
-                f"{self.net.architecture}; resume with the options that the run was started with"
+                f"--resume: {path} holds another net ({checkpoint.net.architecture}), expected {self.net.architecture}; "
+                "resume with the options that the run was started with"
             )
-        if checkpoint.metadata["dataset"] != provenance.fingerprint(self.pictures):
+        try:
+            dataset, progress = checkpoint.metadata["dataset"], Progress(**checkpoint.metadata["progress"])
+            config, used = Config.from_json(checkpoint.metadata["config"]), checkpoint.metadata["backend"]
+            different = dataset["digest"] != provenance.fingerprint(self.pictures)["digest"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"--resume: {path} does not say where its run was; only a last.npz can be resumed") from error
+        if different:
             raise CheckpointError(
-                f"--resume: the run was trained on other pictures ({checkpoint.metadata['dataset']['name']}) than "
-                f"{self.pictures.name} at {self.pictures.origin}; give its own with --data"
+                f"--resume: the run was trained on other pictures ({dataset.get('origin')}) than {self.pictures.name} at "
+                f"{self.pictures.origin}; give its own with --data"
             )
-        net = checkpoint.net
-        for name, parameter in self.net.named_parameters().items():
-            parameter.data[...] = net.named_parameters()[name].data
-        for name, buffer in self.net.named_buffers().items():
-            buffer[...] = net.named_buffers()[name]
+        if config != self.config:
+            raise CheckpointError(
+                f"--resume: {self.folder.config} no longer holds the recipe that {path} was trained with; restore it"
+            )
+        if used != backend.current():  # the next steps would have other bits
+            raise CheckpointError(f"--resume: the run uses the backend {used}, not {backend.current()}; pass --backend {used}")
+        load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
-        self.progress = Progress(**checkpoint.metadata["progress"])
+        self.progress = progress
 
     def save(self, path: Path, *, resumable: bool) -> None:
         """Write the net; with the optimiser's state and the place in the run if it is to be resumed from."""
@@ -99,15 +109,14 @@ class Run:
             "config": self.config.to_json(),
             "dataset": provenance.fingerprint(self.pictures),
             "versions": provenance.versions(),
+            "backend": backend.current(),
             "progress": vars(self.progress),
         }
         velocities = self.optimiser.state() if resumable else {}
         save_checkpoint(path, Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities))
 
     def validate(self) -> Evaluation:
-        return self._evaluate(
-            self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation]
-        )
+        return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
 
     def test(self, net: ResNetCifar) -> Evaluation:
         return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels)

@@ -1,6 +1,7 @@
 """One look for every figure."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,6 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path | BinaryIO) -> None:
     """Write the figure as a PNG. Figures here are made without pyplot: nothing stays open, no display is needed."""
     figure.savefig(path, dpi=DPI, format="png")

@@ -43,7 +43,10 @@ def trained(data, tmp_path_factory):
     ("evaluate /no/such/run", "is not there"),
     ("summary resnet19", "resnet14 and resnet20"),
     ("summary resnet20 --image-size 0", "--image-size: got 0"),
-    ("summary resnet20 --classes 1", "classes is 1"),
+    ("summary resnet20 --classes 1", "--classes: got 1"),
+    ("train --backend numpy --threads 2", "--threads: it is for the numba backend"),
+    ("train --data ~nosuchuser/x", "no such file or folder"),
+    ("summary resnet99998", "8 to 1202"),
 ])
 def test_a_bad_request_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert main(arguments.split()) == 2

@@ -194,3 +194,39 @@ def test_backends_agree(recipe, pictures, tmp_path):
             run(recipe(epochs=1, lr=0.001), pictures, folder)
         losses.append(json.loads(folder.metrics.read_text())["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.nojit
+def test_images_per_second_of_a_run_that_ends_inside_an_epoch(recipe, pictures, folder):
+    result, _ = run(recipe(max_steps=5), pictures, folder)
+    assert (result["steps"], result["epochs"]) == (5, 2)
+    seconds = [json.loads(line)["training_seconds"] for line in folder.metrics.read_text().splitlines()]
+    assert result["images_per_second"] == pytest.approx(5 * 16 / sum(seconds))
+
+
+@pytest.mark.nojit
+def test_a_plot_that_cannot_be_written_does_not_stop_the_run(recipe, pictures, folder):
+    folder.curves.mkdir()
+    result, lines = run(recipe(), pictures, folder)
+    assert result["epochs"] == 2 and any(line.startswith("curves ") for line in lines)
+
+
+@pytest.mark.nojit
+def test_resuming_restores_the_metrics_of_the_checkpoint(recipe, pictures, folder):
+    run(recipe(), pictures, folder)
+    whole = folder.metrics.read_text()
+    for damaged in (whole.splitlines()[0] + "\n", whole + whole):
+        folder.metrics.write_text(damaged)
+        folder.curves.unlink()
+        run(recipe(), pictures, folder, resume=True)
+        assert folder.metrics.read_text() == whole and folder.curves.is_file()
+
+
+@pytest.mark.nojit
+def test_resume_keeps_recipe_and_backend(recipe, pictures, folder, monkeypatch):
+    with backend.using("numpy"):
+        run(recipe(), pictures, folder)
+        with pytest.raises(CheckpointError, match="no longer holds the recipe"):
+            run(recipe(lr=0.01), pictures, folder, resume=True)
+    with backend.using("loops"), pytest.raises(CheckpointError, match="pass --backend numpy"):
+        run(recipe(), pictures, folder, resume=True)
