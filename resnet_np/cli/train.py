@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> None:
         if folder.last.is_file():
             _say(f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}")
         raise
+    finally:
+        folder.discard_if_empty()
 
 
 def _say(line: str) -> None:

@@ -30,14 +30,14 @@ from resnet_np.functional.softmax import (
 )
 
 __all__ = [
+    "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "CrossEntropyCache", "LinearCache",
+    "LinearGrads", "PoolCache", "ReLUCache", "ShortcutCache",
     "add_backward", "add_forward",
-    "BatchNormCache", "BatchNormFrozenCache",
-    "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward",
+    "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",
     "conv2d_backward", "conv2d_forward",
     "global_average_pool_backward", "global_average_pool_forward",
     "linear_backward", "linear_forward",
     "relu_backward", "relu_forward",
     "shortcut_backward", "shortcut_forward",
     "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward",
-    "update_running",
 ]

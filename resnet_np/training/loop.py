@@ -154,8 +154,8 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     }
     run.folder.write_json(run.folder.result, result)
     say(
-        f"test       {best.top1:.2%} with the weights that were best on validation (epoch {state.best_epoch}), "
-        f"{last.top1:.2%} with the last; {last.count:,} pictures"
+        f"test       {best.top1:.2%} with the best weights on validation (epoch {state.best_epoch}), {last.top1:.2%} with the last "
+        f"({last.count:,} pictures)"
     )
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result

@@ -35,9 +35,10 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         f"{net.macs / 1e6:.2f} million multiply-adds an image"
     )
     say(
-        f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, {config.schedule} "
-        f"learning rate up to {config.lr:g}, weight decay {config.weight_decay:g} ({config.decay})"
+        f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, learning rate up to "
+        f"{config.lr:g} ({config.schedule})"
     )
+    say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay})")
     running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
     say(f"machine    backend {backend.current()}{running}")
 
@@ -68,11 +69,12 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
 
 
 def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
+    """Loss and accuracy in training, then on validation (* the best so far); 100 columns, for a log."""
     width = len(str(epochs))
     return (
-        f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:6.2%}   "
-        f"validation loss {record['validation_loss']:.3f}  accuracy {record['validation_accuracy']:6.2%}{'*' if best else ' '}  "
-        f"lr {record['lr']:.4f}  {record['images_per_second']:4.0f} images/s  {record['seconds']:4.0f} s"
+        f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:5.1%}   "
+        f"validation {record['validation_loss']:.3f}  {record['validation_accuracy']:5.1%}{'*' if best else ' '}  "
+        f"lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s {record['seconds']:5.0f} s"
     )
 
 

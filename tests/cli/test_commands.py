@@ -64,6 +64,7 @@ def test_what_argparse_refuses(arguments, capsys):
 def test_a_batch_larger_than_the_data(data, tmp_path, capsys):
     assert main(["train", "--data", str(data), "--batch-size", "128", "--out", str(tmp_path / "run")]) == 2
     assert "--batch-size: got 128" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # a run that never began leaves nothing behind
 
 
 def test_a_second_run_does_not_overwrite_the_first(data, trained, capsys):
