@@ -36,8 +36,7 @@ def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> Ima
     except DataError as error:
         if spec == "cifar10":
             raise
-        say(f"CIFAR-10 CANNOT BE HAD ({error}). Using Shapes-10 instead: drawn shapes, whose accuracy says nothing "
-            "about CIFAR-10")
+        say(f"NO CIFAR-10: {error}. Training on Shapes-10 instead, drawn shapes whose accuracy says nothing about CIFAR-10")
         return shapes10.make()
     return cifar.read(archive)
 

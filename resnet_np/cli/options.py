@@ -37,7 +37,7 @@ def apply_machine(options: argparse.Namespace) -> None:
     """Choose backend and threads before Numba is imported. Raises InputError for a number of threads that makes no sense."""
     if options.threads is not None:
         if not 1 <= options.threads <= 1024:
-            raise InputError(f"--threads: got {options.threads}, expected a whole number of at least 1")
+            raise InputError(f"--threads: got {options.threads}, expected a whole number from 1 to 1,024")
         if (options.backend or backend.current()) != "numba":
             raise InputError(
                 f"--threads: it is for the numba backend; {options.backend or backend.current()} runs on NumPy's own threads"

@@ -10,6 +10,7 @@ Saving never harms what is there: the file is written beside its target, flushed
 import contextlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"checkpoint: {path} is no .npz archive, or was cut short; give one that `resnet-np train` wrote")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}

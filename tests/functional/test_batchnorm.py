@@ -24,8 +24,13 @@ def run(x, gamma, beta, dout):
 DX = 3  # the place of dx in what `run` returns
 
 
-def terms(x, gamma, dout):
-    """How large dx's terms are. Of two values, normalised to +-1, dx itself is their difference and next to nothing."""
+def dx_scale(x, gamma, dout):
+    """What dx's error is a part of: its own maximum (None), but for channels of two values the size of dx's terms.
+
+    Two values are normalised to +-1 whatever they are, so that dx is the difference of equal terms and next to nothing.
+    """
+    if x.size // x.shape[1] > 2:
+        return None
     return np.abs(dout * (gamma / x.std(axis=(0, 2, 3)))[:, None, None]).max()
 
 
@@ -48,7 +53,7 @@ def test_backends_agree(fast_backend, shape, dtype, draw, close, same_twice):
     with using("loops"):
         oracle = run(x, gamma, beta, dout)
     for i, (a, b) in enumerate(zip(ours, oracle, strict=True)):
-        close(a, b, scale=terms(x, gamma, dout) if i == DX else None)
+        close(a, b, scale=dx_scale(x, gamma, dout) if i == DX else None)
 
 
 @shapes
@@ -72,7 +77,7 @@ def test_pytorch_agrees(backend, shape, dtype, draw, close, torch):
     close(ours, out.detach().numpy())
     close(dgamma, tgamma.grad.numpy())
     close(dbeta, tbeta.grad.numpy())
-    close(dx, tx.grad.numpy(), scale=terms(x, gamma, dout))
+    close(dx, tx.grad.numpy(), scale=dx_scale(x, gamma, dout))
 
 
 @pytest.mark.peer

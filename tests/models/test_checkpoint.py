@@ -71,7 +71,9 @@ def test_what_is_no_checkpoint(stored, tmp_path, monkeypatch, rng):
     refused("is not there")
     for content in (b"", b"hello", rng.bytes(5000), whole[: len(whole) // 2], whole[:-10], pickle.dumps(Hostile())):
         path.write_bytes(content)
-        refused("cannot be read")
+        refused("is no .npz archive, or was cut short")
+    path.write_bytes(whole[:3000] + bytes(200) + whole[3200:])
+    refused("cannot be read")
     np.savez(path, header=np.array([Hostile()], dtype=object), allow_pickle=True)
     refused("cannot be read")
     np.savez(path, header=np.array("[1, 2]"))
