@@ -1,0 +1,48 @@
+"""See every layer of a net at work, without a line in the layers for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from resnet_np.layers.layer import Layer
+
+Seen = Callable[[str, Layer, np.ndarray, np.ndarray], None]
+
+
+def leaves(net: Layer, name: str = "") -> dict[str, Layer]:
+    """Every layer below `net` that is made of no others, by its name ("layer1.0.conv1"); {"": net} if it is one itself."""
+    if not net.children:
+        return {name: net}
+    found: dict[str, Layer] = {}
+    for key, child in net.children.items():
+        found |= leaves(child, f"{name}.{key}" if name else key)
+    return found
+
+
+@contextmanager
+def watched(net: Layer, seen: Seen) -> Iterator[None]:
+    """Inside the `with` block every forward pass of a leaf ends with a call of seen(name, layer, x, out), in the order of computation.
+
+    `seen` may look at layer._cache, which is what the layer has kept, and must not write into anything.
+    """
+    layers = leaves(net)
+
+    def watch(name: str, layer: Layer) -> None:
+        forward = layer.forward
+
+        def reported(x: np.ndarray, **mode: Any) -> np.ndarray:
+            out = forward(x, **mode)
+            seen(name, layer, x, out)
+            return out
+
+        layer.forward = reported  # type: ignore[method-assign]
+
+    for name, layer in layers.items():
+        watch(name, layer)
+    try:
+        yield
+    finally:
+        for layer in layers.values():
+            del layer.forward
