@@ -18,8 +18,19 @@ from resnet_np.functional.batchnorm import (
     update_running,
 )
 from resnet_np.functional.conv2d import ConvCache, ConvGrads, conv2d_backward, conv2d_forward
+from resnet_np.functional.dropout import DropoutCache, dropout_backward, dropout_forward
 from resnet_np.functional.linear import LinearCache, LinearGrads, linear_backward, linear_forward
-from resnet_np.functional.pooling import PoolCache, global_average_pool_backward, global_average_pool_forward
+from resnet_np.functional.pooling import (
+    AveragePoolCache,
+    MaxPoolCache,
+    PoolCache,
+    average_pool_backward,
+    average_pool_forward,
+    global_average_pool_backward,
+    global_average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
 from resnet_np.functional.relu import ReLUCache, relu_backward, relu_forward
 from resnet_np.functional.shortcut import ShortcutCache, shortcut_backward, shortcut_forward
 from resnet_np.functional.softmax import (
@@ -30,13 +41,16 @@ from resnet_np.functional.softmax import (
 )
 
 __all__ = [
-    "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "CrossEntropyCache", "LinearCache",
-    "LinearGrads", "PoolCache", "ReLUCache", "ShortcutCache",
+    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "CrossEntropyCache",
+    "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache", "PoolCache", "ReLUCache", "ShortcutCache",
     "add_backward", "add_forward",
+    "average_pool_backward", "average_pool_forward",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",
     "conv2d_backward", "conv2d_forward",
+    "dropout_backward", "dropout_forward",
     "global_average_pool_backward", "global_average_pool_forward",
     "linear_backward", "linear_forward",
+    "max_pool_backward", "max_pool_forward",
     "relu_backward", "relu_forward",
     "shortcut_backward", "shortcut_forward",
     "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward",

@@ -11,7 +11,7 @@ from resnet_np.kernels import softmax as kernels
 
 class CrossEntropyCache(NamedTuple):
     probabilities: np.ndarray  # (N, K)
-    labels: np.ndarray  # (N,) int64
+    targets: np.ndarray  # (N, K); rows that sum to 1
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -23,22 +23,50 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return kernels.probabilities(logits)
 
 
-def softmax_cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tuple[np.floating, CrossEntropyCache]:
-    """Mean over the batch of -log(probability of the label).
+def softmax_cross_entropy_forward(
+    logits: np.ndarray, labels: np.ndarray, *, smoothing: float = 0.0
+) -> tuple[np.floating, CrossEntropyCache]:
+    """Mean over the batch of -log(probability of the label), or of its expectation over a distribution of labels.
 
-    logits (N, K), float32 or float64; labels (N,), integers from 0 to K - 1 -> the loss, a NumPy scalar of the logits'
-    dtype, and a CrossEntropyCache. No logarithm of a probability is taken: it is 0 for a logit 1e4 below the largest.
-    Raises InputError if a label is no class or the numbers of images differ.
+    logits     (N, K), float32 or float64
+    labels     (N,) integers from 0 to K - 1, or (N, K) of the logits' dtype: a distribution an image, as mixup makes them
+    smoothing  share of every target that is spread evenly over all K classes, in [0, 1). Szegedy et al. 2015 ("Rethinking the
+               Inception architecture"), section 7.
+
+    -> the loss, a NumPy scalar of the logits' dtype, and a CrossEntropyCache. No logarithm of a probability is taken: it is 0 for a
+    logit 1e4 below the largest. Raises InputError if a label is no class, a row of labels no distribution, or sizes differ.
     """
     logits, = checks.arrays("softmax_cross_entropy", logits=(logits, "N K"))
-    labels = _checked_labels(labels, *logits.shape)
-    losses, probabilities = kernels.cross_entropy_forward(logits, labels)
-    return logits.dtype.type(losses.mean(dtype=np.float64)), CrossEntropyCache(probabilities, labels)
+    targets = _targets(labels, logits, smoothing)
+    losses, probabilities = kernels.cross_entropy_forward(logits, targets)
+    return logits.dtype.type(losses.mean(dtype=np.float64)), CrossEntropyCache(probabilities, targets)
 
 
 def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> np.ndarray:
     """-> dlogits (N, K) of the mean loss: divided by N here, and nowhere else."""
-    return kernels.cross_entropy_backward(cache.probabilities, cache.labels)
+    return kernels.cross_entropy_backward(cache.probabilities, cache.targets)
+
+
+def _targets(labels: np.ndarray, logits: np.ndarray, smoothing: float) -> np.ndarray:
+    """(N, K) of the logits' dtype: 1 at the label and 0 elsewhere, or the distributions that were given; then smoothed."""
+    if not 0 <= smoothing < 1:
+        raise InputError(f"softmax_cross_entropy: smoothing is {smoothing!r}, expected a number of at least 0 and below 1")
+    if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype == logits.dtype:
+        targets = _checked_distributions(labels, logits.shape)
+    else:
+        targets = np.zeros(logits.shape, logits.dtype)
+        targets[np.arange(len(logits)), _checked_labels(labels, *logits.shape)] = 1
+    if smoothing:
+        targets = (1 - float(smoothing)) * targets + float(smoothing) / logits.shape[1]
+    return targets
+
+
+def _checked_distributions(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if labels.shape != shape:
+        raise InputError(f"softmax_cross_entropy: labels {labels.shape} for logits {shape}, expected as many rows and columns")
+    if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1, dtype=np.float64), 1, atol=1e-5):
+        raise InputError("softmax_cross_entropy: a row of labels is no distribution, expected numbers >= 0 that sum to 1")
+    return checks.ready(labels)
 
 
 def _checked_labels(labels: np.ndarray, images: int, classes: int) -> np.ndarray:
@@ -52,4 +80,4 @@ def _checked_labels(labels: np.ndarray, images: int, classes: int) -> np.ndarray
     if low < 0 or high >= classes:
         raise InputError(f"softmax_cross_entropy: labels run from {low} to {high}, expected 0 to {classes - 1}, "
                          f"as logits have {classes} columns")
-    return checks.ready(labels.astype(np.int64, copy=False))
+    return labels.astype(np.int64, copy=False)

@@ -1,17 +1,20 @@
 """Layers: a pair of functions each, and the state that it owns."""
 
-from resnet_np.layers.basic import BatchNorm2d, Conv2d, GlobalAveragePool, Linear, ReLU
+from resnet_np.layers.basic import AveragePool2d, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, ReLU
 from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential
 from resnet_np.layers.layer import Layer
 
 __all__ = [
+    "AveragePool2d",
     "BasicBlock",
     "BatchNorm2d",
     "Conv2d",
+    "Dropout",
     "GlobalAveragePool",
     "IdentityShortcut",
     "Layer",
     "Linear",
+    "MaxPool2d",
     "PaddedShortcut",
     "ReLU",
     "Sequential",

@@ -1,10 +1,11 @@
-"""Layers of one pair each: Conv2d, BatchNorm2d, ReLU, GlobalAveragePool, Linear."""
+"""Layers of one pair each: Conv2d, BatchNorm2d, ReLU, GlobalAveragePool, MaxPool2d, AveragePool2d, Dropout, Linear."""
 
 import math
 
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.errors import InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.layers.layer import Layer
 
@@ -96,6 +97,63 @@ class GlobalAveragePool(Layer):
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
         return F.global_average_pool_backward(dout, self._take())
+
+
+class MaxPool2d(Layer):
+    """The largest pixel of every window: (N, C, H, W) -> (N, C, OH, OW)."""
+
+    def __init__(self, k: int, *, stride: int, pad: int = 0) -> None:
+        super().__init__()
+        self.k, self.stride, self.pad = k, stride, pad
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.max_pool_forward(x, k=self.k, stride=self.stride, pad=self.pad)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.max_pool_backward(dout, self._take())
+
+
+class AveragePool2d(Layer):
+    """The mean of every window: (N, C, H, W) -> (N, C, OH, OW)."""
+
+    def __init__(self, k: int, *, stride: int) -> None:
+        super().__init__()
+        self.k, self.stride = k, stride
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.average_pool_forward(x, k=self.k, stride=self.stride)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.average_pool_backward(dout, self._take())
+
+
+class Dropout(Layer):
+    """In training, values are set to 0 with probability `rate` and the others divided by 1 - rate; evaluating or frozen, x itself.
+
+    rng: where the next mask is drawn from; whoever trains sets it before every step, so that a step can be done again.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.rng: np.random.Generator | None = None
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        if not training or self.frozen:
+            self._keep(F.DropoutCache(np.ones_like(x)), training, keep_cache)
+            return x
+        if self.rng is None:
+            raise InputError("Dropout: training needs random numbers; set the layer's rng, a np.random.Generator, before the step")
+        out, cache = F.dropout_forward(x, rate=self.rate, rng=self.rng)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.dropout_backward(dout, self._take())
 
 
 class Linear(Layer):

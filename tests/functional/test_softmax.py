@@ -98,7 +98,7 @@ def test_labels_of_any_integer_type(backend, kind, draw):
     expected, _ = softmax_cross_entropy_forward(logits, labels)
     loss, cache = softmax_cross_entropy_forward(logits, labels.astype(kind))
     assert loss == expected
-    assert cache.labels.dtype == np.int64
+    np.testing.assert_array_equal(cache.targets.argmax(axis=1), labels)
 
 
 def test_nan_logits_give_a_nan_loss(backend, dtype):
@@ -127,3 +127,73 @@ def test_errors_name_both_sides(logits, labels, message):
     with pytest.raises(InputError) as error:
         softmax_cross_entropy_forward(logits, labels)
     assert str(error.value) == message
+
+
+def smoothed(logits, labels, smoothing=0.1):
+    loss, cache = softmax_cross_entropy_forward(logits, labels, smoothing=smoothing)
+    return np.array([loss]), softmax_cross_entropy_backward(cache)
+
+
+def distributions(rng, images, classes, dtype):
+    draws = rng.random((images, classes)).astype(dtype)
+    return draws / draws.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "distributions"])
+def test_smoothing_backends_agree(fast_backend, soft, dtype, rng, draw, close, same_twice):
+    logits = draw(6, 10, dtype=dtype)
+    labels = distributions(rng, 6, 10, dtype) if soft else rng.integers(0, 10, 6)
+    ours = same_twice(lambda: smoothed(logits, labels))
+    with using("loops"):
+        oracle = smoothed(logits, labels)
+    for a, b in zip(ours, oracle, strict=True):
+        close(a, b, float32=1e-6)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "distributions"])
+def test_smoothing_pytorch_agrees(backend, soft, smoothing, dtype, rng, draw, close, torch):
+    logits = draw(6, 10, dtype=dtype)
+    labels = distributions(rng, 6, 10, dtype) if soft else rng.integers(0, 10, 6)
+    tlogits = torch.from_numpy(logits.copy()).requires_grad_()
+    loss = torch.nn.functional.cross_entropy(tlogits, torch.from_numpy(labels), label_smoothing=smoothing)
+    loss.backward()
+    ours, dlogits = smoothed(logits, labels, smoothing)
+    close(ours, loss.detach().numpy().reshape(1))
+    close(dlogits, tlogits.grad.numpy())
+
+
+def test_smoothing_gradient(backend, rng, draw):
+    logits, labels = draw(4, 5), rng.integers(0, 5, 4)
+    require(check_entries(lambda logits: softmax_cross_entropy_forward(logits, labels, smoothing=0.2)[0],
+                          {"logits": logits}, {"logits": smoothed(logits, labels, 0.2)[1]}, upstream=1.0))
+
+
+def test_the_least_smoothed_loss_is_the_entropy_of_the_targets(backend, dtype):
+    """Reached where the probabilities are the targets: 0.9 + 0.1 / 4 at the label, 0.1 / 4 elsewhere."""
+    targets = np.array([[0.925, 0.025, 0.025, 0.025]])
+    loss, dlogits = smoothed(np.log(targets).astype(dtype), np.array([0]))
+    np.testing.assert_allclose(loss, -(targets * np.log(targets)).sum(), rtol=1e-6)
+    np.testing.assert_allclose(dlogits, 0, atol=1e-7)
+
+
+def test_a_logit_of_minus_infinity(backend, dtype):
+    """A class that is ruled out costs nothing where it has no target."""
+    loss, cache = softmax_cross_entropy_forward(np.array([[0, 0, -np.inf]], dtype), np.array([0]))
+    np.testing.assert_allclose(loss, math.log(2), rtol=1e-6)
+    np.testing.assert_allclose(softmax_cross_entropy_backward(cache), [[-0.5, 0.5, 0]], rtol=1e-6)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("labels", "smoothing", "message"), [
+    (np.zeros(3, np.int64), 1.0, "smoothing is 1.0, expected a number of at least 0 and below 1"),
+    (np.zeros(3, np.int64), float("nan"), "smoothing is nan"),
+    (np.full((3, 10), 0.2, np.float32), 0.0, "a row of labels is no distribution"),
+    (np.full((3, 10), np.nan, np.float32), 0.0, "a row of labels is no distribution"),
+    (np.full((3, 5), 0.2, np.float32), 0.0, r"labels (3, 5) for logits (3, 10), expected as many rows and columns"),
+])
+def test_errors_of_soft_labels(labels, smoothing, message):
+    with pytest.raises(InputError) as error:
+        softmax_cross_entropy_forward(LOGITS, labels, smoothing=smoothing)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""ReLU and addition in plain loops, on arrays of any shape; i runs over all indices."""
+"""ReLU, addition and multiplication in plain loops, on arrays of any shape; i runs over all indices."""
 
 import numpy as np
 
@@ -22,4 +22,12 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     out = np.empty_like(a)
     for i in np.ndindex(a.shape):
         out[i] = a[i] + b[i]
+    return out
+
+
+# Dropout: out = x * mask, and as the mask does not depend on x, dx = dout * mask.
+def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    out = np.empty_like(a)
+    for i in np.ndindex(a.shape):
+        out[i] = a[i] * b[i]
     return out

@@ -1,8 +1,12 @@
-"""Global average pooling compiled by Numba. Too small for threads: 64 planes of 8x8 an image."""
+"""Pooling compiled by Numba. N image, C channel, H W input, k side of the window, OH OW output.
+
+The global average is too small for threads: 64 maps of 8x8 an image. The others take an image a loop turn.
+"""
 
 import numpy as np
+from numba import prange
 
-from resnet_np.kernels.compile import serial
+from resnet_np.kernels.compile import parallel, serial
 from resnet_np.workspace import empty
 
 
@@ -17,6 +21,38 @@ def global_average_backward(dout, *, x_shape):
     """dout (N, C) -> dx (N, C, H, W): every pixel had the weight 1 / (H W)."""
     dx = empty(x_shape, dout.dtype)
     _backward(dout, dx.reshape(*x_shape[:2], -1))
+    return dx
+
+
+def max_forward(x, *, k, stride, pad):
+    """x (N, C, H, W) -> out (N, C, OH, OW), winners int32 of the same shape."""
+    images, channels, height, width = x.shape
+    out = empty((images, channels, (height + 2 * pad - k) // stride + 1, (width + 2 * pad - k) // stride + 1), x.dtype)
+    winners = empty(out.shape, np.int32)
+    _max_forward(x, k, stride, pad, out, winners)
+    return out, winners
+
+
+def max_backward(dout, winners, *, x_shape):
+    """dout, winners (N, C, OH, OW) -> dx (N, C, H, W): every window's gradient goes to its winner."""
+    dx = empty(x_shape, dout.dtype)
+    images, channels = x_shape[:2]
+    _max_backward(dout.reshape(images, channels, -1), winners.reshape(images, channels, -1), dx.reshape(images, channels, -1))
+    return dx
+
+
+def average_forward(x, *, k, stride):
+    """x (N, C, H, W) -> out (N, C, OH, OW): the mean of every window, summed in float64."""
+    images, channels, height, width = x.shape
+    out = empty((images, channels, (height - k) // stride + 1, (width - k) // stride + 1), x.dtype)
+    _average_forward(x, k, stride, out)
+    return out
+
+
+def average_backward(dout, *, x_shape, k, stride):
+    """dout (N, C, OH, OW) -> dx (N, C, H, W): every pixel of a window had the weight 1 / k^2."""
+    dx = empty(x_shape, dout.dtype)
+    _average_backward(dout, k, stride, dx)
     return dx
 
 
@@ -39,3 +75,56 @@ def _backward(dout, dx):
             d = dout[n, c] / pixels
             for p in range(pixels):
                 dx[n, c, p] = d
+
+
+@parallel
+def _max_forward(x, k, stride, pad, out, winners):
+    height, width = x.shape[2:]
+    for n in prange(out.shape[0]):
+        for c in range(out.shape[1]):
+            for oh in range(out.shape[2]):
+                top, bottom = max(0, oh * stride - pad), min(height, oh * stride - pad + k)
+                for ow in range(out.shape[3]):
+                    left, right = max(0, ow * stride - pad), min(width, ow * stride - pad + k)
+                    best, winner = x[n, c, top, left], top * width + left  # the first pixel; padding takes no part
+                    for ih in range(top, bottom):
+                        for iw in range(left, right):
+                            value = x[n, c, ih, iw]
+                            if value > best or (np.isnan(value) and not np.isnan(best)):
+                                best, winner = value, ih * width + iw
+                    out[n, c, oh, ow], winners[n, c, oh, ow] = best, winner
+
+
+@parallel
+def _max_backward(dout, winners, dx):
+    for n in prange(dx.shape[0]):
+        dx[n] = 0
+        for c in range(dx.shape[1]):
+            for p in range(dout.shape[2]):
+                dx[n, c, winners[n, c, p]] += dout[n, c, p]  # a pixel may have won several windows
+
+
+@parallel
+def _average_forward(x, k, stride, out):
+    for n in prange(out.shape[0]):
+        for c in range(out.shape[1]):
+            for oh in range(out.shape[2]):
+                for ow in range(out.shape[3]):
+                    total = 0.0
+                    for i in range(k):
+                        for j in range(k):
+                            total += np.float64(x[n, c, oh * stride + i, ow * stride + j])
+                    out[n, c, oh, ow] = total / (k * k)
+
+
+@parallel
+def _average_backward(dout, k, stride, dx):
+    for n in prange(dx.shape[0]):
+        dx[n] = 0
+        for c in range(dx.shape[1]):
+            for oh in range(dout.shape[2]):
+                for ow in range(dout.shape[3]):
+                    share = dout[n, c, oh, ow] / (k * k)
+                    for i in range(k):
+                        for j in range(k):
+                            dx[n, c, oh * stride + i, ow * stride + j] += share  # windows overlap where k > stride

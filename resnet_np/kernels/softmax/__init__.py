@@ -10,11 +10,11 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return kernels(__name__).probabilities(logits)
 
 
-def cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """logits (N, K), labels int64 (N,) -> losses (N,), probabilities (N, K)."""
-    return kernels(__name__).cross_entropy_forward(logits, labels)
+def cross_entropy_forward(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """logits (N, K), targets (N, K), rows that sum to 1 -> losses (N,), probabilities (N, K)."""
+    return kernels(__name__).cross_entropy_forward(logits, targets)
 
 
-def cross_entropy_backward(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def cross_entropy_backward(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """-> dlogits (N, K) of the mean loss."""
-    return kernels(__name__).cross_entropy_backward(probabilities, labels)
+    return kernels(__name__).cross_entropy_backward(probabilities, targets)

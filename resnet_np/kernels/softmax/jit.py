@@ -13,17 +13,17 @@ def probabilities(logits):
     return out
 
 
-def cross_entropy_forward(logits, labels):
-    """logits (N, K), labels (N,) -> losses (N,), probabilities (N, K). loss = log sum exp(logits) - logits[label]."""
+def cross_entropy_forward(logits, targets):
+    """logits, targets (N, K) -> losses (N,), probabilities (N, K). loss = log sum exp(logits) - sum targets * logits."""
     losses, out = empty(logits.shape[:1], logits.dtype), empty(logits.shape, logits.dtype)
-    _cross_entropy(logits, labels, losses, out)
+    _cross_entropy(logits, targets, losses, out)
     return losses, out
 
 
-def cross_entropy_backward(probabilities, labels):
-    """d mean loss / d logits = (probabilities - one_hot(labels)) / N."""
+def cross_entropy_backward(probabilities, targets):
+    """d mean loss / d logits = (probabilities - targets) / N."""
     dlogits = empty(probabilities.shape, probabilities.dtype)
-    _backward(probabilities, labels, dlogits)
+    _backward(probabilities, targets, dlogits)
     return dlogits
 
 
@@ -42,7 +42,7 @@ def _probabilities(logits, out):
 
 
 @serial
-def _cross_entropy(logits, labels, losses, out):
+def _cross_entropy(logits, targets, losses, out):
     images, classes = logits.shape
     for n in range(images):
         largest = logits[n, 0]
@@ -53,12 +53,16 @@ def _cross_entropy(logits, labels, losses, out):
             total += math.exp(logits[n, k] - largest)
         for k in range(classes):
             out[n, k] = math.exp(logits[n, k] - largest) / total
-        losses[n] = math.log(total) - (logits[n, labels[n]] - largest)  # never log(p): p may be 0
+        loss = math.log(total)  # never log(p): p may be 0
+        for k in range(classes):
+            if targets[n, k] != 0:
+                loss -= targets[n, k] * (logits[n, k] - largest)
+        losses[n] = loss
 
 
 @serial
-def _backward(probabilities, labels, dlogits):
+def _backward(probabilities, targets, dlogits):
     images, classes = probabilities.shape
     for n in range(images):
         for k in range(classes):
-            dlogits[n, k] = (probabilities[n, k] - (1 if k == labels[n] else 0)) / images
+            dlogits[n, k] = (probabilities[n, k] - targets[n, k]) / images
