@@ -10,7 +10,7 @@ HELP = "layers, output shapes, parameters, multiply-adds and memory of a net"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="resnet<6n+2>: resnet20, resnet56, resnet110 ...")
+    parser.add_argument("model", metavar="MODEL", help="resnet<6n+2>: resnet20, resnet56, resnet110 ...; plain<6n+2>: without shortcuts")
     parser.add_argument("--shortcut", choices=["A", "B"], default="A", help="A zeros (the paper), B a 1x1 convolution")
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="outputs (default: 10)")
     parser.add_argument("--image-size", type=int, default=32, metavar="PIXELS", help="side of the picture (default: 32)")
@@ -26,11 +26,11 @@ def run(options: argparse.Namespace) -> None:
         if not least <= value <= most:
             raise InputError(f"{flag}: got {value}, expected a whole number from {least} to {most:,}")
     from resnet_np import backend
-    from resnet_np.models import depth_of, resnet_cifar
-    from resnet_np.models.summary import PAPER_DEPTHS, summarise
+    from resnet_np.models import parse_name, resnet_cifar
+    from resnet_np.models.summary import summarise
 
-    depth = depth_of(options.model)
-    net = resnet_cifar(depth, options.shortcut, classes=options.classes)
+    family, depth = parse_name(options.model)
+    net = resnet_cifar(depth, "none" if family == "plain" else options.shortcut, classes=options.classes)
     with backend.using("numpy"):  # one picture: not worth compiling kernels for
         summary = summarise(net, (1, 3, options.image_size, options.image_size))
     print(f"{'layer':32}{'kind':20}{'output of one image':>20}{'parameters':>14}{'multiply-adds':>14}")
@@ -41,16 +41,20 @@ def run(options: argparse.Namespace) -> None:
     print(f"{'total':72}{summary.parameters:>14,}{summary.macs:>14,}")
     activations = summary.activation_bytes * options.batch_size / 2**20
     print(f"A training step at batch {options.batch_size} keeps {activations:,.0f} MiB of activations for its backward pass.")
-    print(textwrap.fill(_verdict(depth, options, PAPER_DEPTHS), WIDTH))
+    print(textwrap.fill(_verdict(family, depth, options), WIDTH))
 
 
-def _verdict(depth: int, options: argparse.Namespace, paper_depths: tuple[int, ...]) -> str:
+def _verdict(family: str, depth: int, options: argparse.Namespace) -> str:
+    from resnet_np.models.summary import PAPER_DEPTHS
+
     differences = [
-        *([f"depth {depth} is not in its Table 6"] if depth not in paper_depths else []),
-        *(["its shortcuts are option A on CIFAR"] if options.shortcut != "A" else []),
+        *([f"depth {depth} is not among its nets"] if depth not in PAPER_DEPTHS[family] else []),
+        *(["its shortcuts are option A on CIFAR"] if family == "resnet" and options.shortcut != "A" else []),
         *(["it has 10 classes"] if options.classes != 10 else []),
         *(["its pictures are 32x32"] if options.image_size != 32 else []),
     ]
     if differences:
         return f"Not the paper's net (He et al. 2015, section 4.2): {'; '.join(differences)}."
+    if family == "plain":
+        return f"The paper's plain {depth}-layer net, ResNet-{depth} without its shortcuts (He et al. 2015, section 4.2, figure 6)."
     return f"The paper's ResNet-{depth} (He et al. 2015, section 4.2 and Table 6)."

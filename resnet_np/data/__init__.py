@@ -1,6 +1,6 @@
 """Arrays of pictures -> split, normalised, shuffled, augmented batches. Files are the business of `data_tools`."""
 
-from resnet_np.data.augment import crop_flip
+from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.loader import TrainLoader, evaluation_batches
 from resnet_np.data.normalise import CIFAR10, Normaliser
 from resnet_np.data.randomness import generator
@@ -11,7 +11,9 @@ __all__ = [
     "Normaliser",
     "TrainLoader",
     "crop_flip",
+    "cutout",
     "evaluation_batches",
     "generator",
+    "mixup",
     "train_validation_split",
 ]

@@ -1,4 +1,4 @@
-"""A new view of every picture in every epoch. N image, C channel, H W pixels."""
+"""A new view of every picture in every epoch. N image, C channel, H W pixels, K class."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,3 +28,44 @@ def crop_flip(images: np.ndarray, rng: np.random.Generator, *, pad: int = 4) -> 
     out = sliding_window_view(padded, (H, W), axis=(2, 3))[np.arange(N), :, down, right]
     out[mirror] = out[mirror, :, :, ::-1]
     return out
+
+
+def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.ndarray:
+    """Set a square of `side` x `side` pixels of each picture to 0, the mean colour, so that no single part is relied on.
+
+    images (N, C, H, W), already normalised -> a fresh array like it. The centre of the square is anywhere in the picture, so the
+    square may hang over the edge. Raises InputError if images is not 4-dimensional or side is negative.
+    DeVries and Taylor 2017, section 3.2: 16 pixels for CIFAR-10.
+    """
+    if images.ndim != 4 or side < 0:
+        raise InputError(f"cutout: expected images (N, C, H, W) and side >= 0, got {images.shape} and {side}")
+    N, _, H, W = images.shape
+    top = rng.integers(0, H, N)[:, None] - side // 2
+    left = rng.integers(0, W, N)[:, None] - side // 2
+    rows, columns = np.arange(H), np.arange(W)
+    row_hit, column_hit = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+    hole = row_hit[:, None, :, None] & column_hit[:, None, None, :]  # (N, 1, H, W)
+    out = workspace.empty(images.shape, images.dtype)
+    out[...] = images
+    np.copyto(out, 0, where=hole)
+    return out
+
+
+def mixup(
+    images: np.ndarray, labels: np.ndarray, rng: np.random.Generator, *, alpha: float, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blend each picture with another of the batch, and their labels in the same proportion.
+
+    images (N, C, H, W), labels int64 (N,) -> images like them, targets (N, K) of the images' dtype: share s of the one label and
+    1 - s of the other. s is drawn once a batch from Beta(alpha, alpha): the smaller alpha, the nearer to 0 or 1.
+    Raises InputError unless alpha > 0. Zhang et al. 2017, section 2.
+    """
+    if not 0 < alpha < np.inf:
+        raise InputError(f"mixup: alpha must be a number above 0, got {alpha}")
+    share = images.dtype.type(rng.beta(alpha, alpha))
+    other = rng.permutation(len(images))
+    one_hot = np.eye(classes, dtype=images.dtype)[labels]
+    mixed = workspace.empty(images.shape, images.dtype)
+    np.multiply(images, share, out=mixed)
+    mixed += (1 - share) * images[other]
+    return mixed, share * one_hot + (1 - share) * one_hot[other]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_np.data.augment import crop_flip
+from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.normalise import Normaliser
 from resnet_np.data.randomness import generator
 from resnet_np.errors import InputError
@@ -16,11 +16,15 @@ class TrainLoader:
     images uint8 (N, 3, H, W), labels (N,) integers. Each epoch goes once through a new order of the pictures and drops
     the last, partial batch. Nothing depends on what was asked for before: `batch(t)` may be called in any order, ahead
     of time, from another thread, or again after a resume.
+
+    augment   random crops and mirror images (`crop_flip`)
+    cutout    side of a hole in each picture, in pixels; 0: none
+    mixup     alpha of the blending of pairs, which turns labels into distributions over `classes`; 0: none
     Raises InputError if the sizes do not fit.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
-                 augment: bool = True) -> None:
+                 augment: bool = True, cutout: int = 0, mixup: float = 0.0, classes: int = 10) -> None:
         _check(images, labels, batch_size)
         if batch_size > len(images):
             raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
@@ -31,11 +35,14 @@ class TrainLoader:
         self._normaliser = normaliser
         self._batch_size = batch_size
         self._seed = seed
-        self._augment = augment
+        self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
         self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
-        """Step t, counted from 1 -> x float32 (batch_size, 3, H, W), labels int64 (batch_size,)."""
+        """Step t, counted from 1 -> x float32 (batch_size, 3, H, W), labels int64 (batch_size,).
+
+        With mixup the labels are distributions, float32 (batch_size, classes).
+        """
         if t < 1:
             raise InputError(f"loader: steps are counted from 1, got {t}")
         epoch, place = divmod(t - 1, self.steps_per_epoch)
@@ -47,7 +54,12 @@ class TrainLoader:
         x = self._normaliser(self._images[pick])
         if self._augment:
             x = crop_flip(x, generator(self._seed, t, "augment"))
-        return x, self._labels[pick]
+        if self._cutout:
+            x = cutout(x, generator(self._seed, t, "cutout"), side=self._cutout)
+        labels = self._labels[pick]
+        if self._mixup:
+            return mixup(x, labels, generator(self._seed, t, "mixup"), alpha=self._mixup, classes=self._classes)
+        return x, labels
 
     def _shuffle(self, epoch: int) -> np.ndarray:
         return generator(self._seed, epoch, "shuffle").permutation(len(self._images))

@@ -7,11 +7,11 @@ import numpy as np
 
 from resnet_np.errors import InputError
 
-PURPOSES = {"init": 0, "shuffle": 1, "augment": 2}  # numbers are part of what a seed means: never renumber
+PURPOSES = {"init": 0, "shuffle": 1, "augment": 2, "cutout": 3, "mixup": 4, "dropout": 5}  # numbers are part of what a seed means: never renumber
 
 
 def generator(seed: int, t: int, purpose: str) -> np.random.Generator:
-    """The random generator of step (or epoch) t for one purpose: "init", "shuffle" or "augment".
+    """The random generator of step (or epoch) t for one purpose: a key of PURPOSES.
 
     Each (seed, t, purpose) has its own stream. Raises InputError for a negative number or an unknown purpose.
     """

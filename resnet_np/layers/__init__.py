@@ -1,7 +1,7 @@
 """Layers: a pair of functions each, and the state that it owns."""
 
 from resnet_np.layers.basic import AveragePool2d, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, ReLU
-from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential
+from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential, plain_block
 from resnet_np.layers.layer import Layer
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "PaddedShortcut",
     "ReLU",
     "Sequential",
+    "plain_block",
 ]

@@ -56,6 +56,21 @@ class PaddedShortcut(Layer):
         return F.shortcut_backward(dout, self._take())
 
 
+def plain_block(channels: int, filters: int, *, stride: int, rng: np.random.Generator) -> Sequential:
+    """The plain twin of a BasicBlock: the same two convolutions, and no shortcut around them. He et al. 2015, section 4.2."""
+    return Sequential(**_main(channels, filters, stride, rng), relu2=ReLU())
+
+
+def _main(channels: int, filters: int, stride: int, rng: np.random.Generator) -> dict[str, Layer]:
+    return {
+        "conv1": Conv2d(channels, filters, 3, stride=stride, pad=1, rng=rng),
+        "bn1": BatchNorm2d(filters),
+        "relu1": ReLU(),
+        "conv2": Conv2d(filters, filters, 3, pad=1, rng=rng),
+        "bn2": BatchNorm2d(filters),
+    }
+
+
 class BasicBlock(Layer):
     """Two 3x3 convolutions and a shortcut around them: out = relu(main(x) + shortcut(x)).
 
@@ -74,13 +89,7 @@ class BasicBlock(Layer):
         rng: np.random.Generator,
     ) -> None:
         super().__init__()
-        self.main = Sequential(
-            conv1=Conv2d(channels, filters, 3, stride=stride, pad=1, rng=rng),
-            bn1=BatchNorm2d(filters),
-            relu1=ReLU(),
-            conv2=Conv2d(filters, filters, 3, pad=1, rng=rng),
-            bn2=BatchNorm2d(filters),
-        )
+        self.main = Sequential(**_main(channels, filters, stride, rng))
         self.shortcut: Layer = IdentityShortcut()
         if (stride, channels) != (1, filters):
             self.shortcut = (

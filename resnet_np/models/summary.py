@@ -7,7 +7,7 @@ import numpy as np
 from resnet_np.layers import Conv2d, Layer, Linear
 from resnet_np.layers.watch import leaves, watched
 
-PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)
+PAPER_DEPTHS = {"resnet": (20, 32, 44, 56, 110, 1202), "plain": (20, 32, 44, 56)}  # Table 6, figure 6
 
 
 @dataclass(frozen=True)

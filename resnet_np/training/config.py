@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from resnet_np.errors import InputError
-from resnet_np.models import depth_of
+from resnet_np.models import parse_name
 from resnet_np.optim import CosineSchedule, OneCycle, StepSchedule
 
 Schedule = StepSchedule | CosineSchedule | OneCycle
@@ -24,7 +24,7 @@ class Config:
     """
 
     preset: str = _option("quick", "the recipe that the other options change", ("quick", "short", "paper"))
-    model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet32, resnet44, resnet56, resnet110 ...")
+    model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet32, resnet56, resnet110 ...; plain<6n+2>: the same without shortcuts")
     shortcut: Literal["A", "B"] = _option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
     zero_pad: Literal["both", "end"] = _option(
         "both", "option A's zero channels: half before and half after, or all after", ("both", "end")
@@ -44,7 +44,12 @@ class Config:
     decay: str = _option(
         "weights", "what decays: weights of convolutions and linear layers, or all (the paper)", ("weights", "all")
     )
+    dropout: float = _option(0.0, "share of the pooled features dropped before the last layer; 0: none")
+    label_smoothing: float = _option(0.0, "share of every label spread evenly over all classes; 0: none")
     augment: bool = _option(True, "random crop of the picture padded by 4, mirrored half the time")
+    cutout: int = _option(0, "side in pixels of a square blanked in every picture (DeVries 2017: 16); 0: none")
+    mixup: float = _option(0.0, "blend pairs of pictures and labels; alpha of the Beta distribution (Zhang 2017: 0.2); 0: none")
+    early_stopping: int = _option(0, "stop when validation has not improved for N epochs; 0: never")
     normaliser: str = _option(
         "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")
     )
@@ -59,11 +64,15 @@ class Config:
             value, choices = getattr(self, item.name), item.metadata["choices"]
             if choices and value not in choices:
                 _refuse(item.name, value, f"one of {', '.join(choices)}")
-        depth_of(self.model)
+        family, _ = parse_name(self.model)
+        if family == "plain" and self.shortcut != "A":
+            raise InputError(f"--shortcut: got {self.shortcut} with --model {self.model}, which has no shortcuts; leave it out")
         for name, least in {
             "epochs": 1,
             "batch_size": 2,
             "max_steps": 0,
+            "cutout": 0,
+            "early_stopping": 0,
             "limit_train": 0,
             "seed": 0,
             "split_seed": 0,
@@ -76,9 +85,10 @@ class Config:
                 _refuse(name, getattr(self, name), f"a whole number of at least {least}")
         if not 0 < self.lr < math.inf:
             _refuse("lr", self.lr, "a number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            _refuse("weight_decay", self.weight_decay, "a number of at least 0")
-        for name in ("warmup", "momentum"):
+        for name in ("weight_decay", "mixup"):
+            if not 0 <= getattr(self, name) < math.inf:
+                _refuse(name, getattr(self, name), "a number of at least 0")
+        for name in ("warmup", "momentum", "dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 _refuse(name, getattr(self, name), "a number of at least 0 and below 1")
         for name in ("warmup_factor", "final_factor"):

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from resnet_np import backend
+from resnet_np.models import parse_name
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
+from resnet_np.training.config import Config
 from resnet_np.training.run import Run, build_net
 from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
@@ -25,13 +27,14 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     with backend.using("numpy"):  # one image: not worth compiling kernels for, and this must not wait
         net = summarise(run.net, (1, *shape))
     count = provenance.threads()
+    shortcut = "no shortcuts" if parse_name(config.model)[0] == "plain" else f"shortcut {config.shortcut}"
     say(f"data       {provenance.name(pictures)}")
     say(
         f"           {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
         f"pictures, {shape[1]}x{shape[2]}, {len(pictures.classes)} classes"
     )
     say(
-        f"net        {config.model}, shortcut {config.shortcut}: {net.parameters:,} parameters, "
+        f"net        {config.model}, {shortcut}: {net.parameters:,} parameters, "
         f"{net.macs / 1e6:.2f} million multiply-adds an image"
     )
     say(
@@ -39,8 +42,22 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         f"{config.lr:g} ({config.schedule})"
     )
     say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay})")
+    if against := regularisers(config):
+        say(f"           {', '.join(against)}")
     running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
     say(f"machine    backend {backend.current()}{running}")
+
+
+def regularisers(config: Config) -> list[str]:
+    """What is switched on against overfitting, beyond weight decay and the usual crops; what is off goes unsaid."""
+    return [
+        *([] if config.augment else ["no crops and mirror images"]),
+        *([f"dropout {config.dropout:g}"] if config.dropout else []),
+        *([f"label smoothing {config.label_smoothing:g}"] if config.label_smoothing else []),
+        *([f"cutout {config.cutout}x{config.cutout}"] if config.cutout else []),
+        *([f"mixup {config.mixup:g}"] if config.mixup else []),
+        *([f"early stopping after {config.early_stopping} epochs"] if config.early_stopping else []),
+    ]
 
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
-from resnet_np.models import Checkpoint, ResNetCifar, depth_of, load_checkpoint, resnet_cifar, save_checkpoint
+from resnet_np.models import Checkpoint, ResNetCifar, parse_name, resnet_cifar, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -34,10 +34,19 @@ class Progress:
     best_accuracy: float = -1.0
     records: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name, default in vars(type(self)).items():
+            if isinstance(default, int | float) and not isinstance(getattr(self, name), int | type(default)):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+        if not isinstance(self.records, list) or not all(isinstance(record, dict) for record in self.records):
+            raise TypeError("records is no list of objects")
+
 
 def build_net(config: Config, classes: int) -> ResNetCifar:
     """The fresh net that a configuration asks for."""
-    return resnet_cifar(depth_of(config.model), config.shortcut, config.zero_pad, classes=classes, seed=config.seed)
+    family, depth = parse_name(config.model)
+    shortcut = "none" if family == "plain" else config.shortcut
+    return resnet_cifar(depth, shortcut, config.zero_pad, dropout=config.dropout, classes=classes, seed=config.seed)
 
 
 class Run:
@@ -60,7 +69,15 @@ class Run:
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         self.normaliser = _normaliser(config, pictures.name, images)
         self.loader = TrainLoader(
-            images, labels, self.normaliser, batch_size=config.batch_size, seed=config.seed, augment=config.augment
+            images,
+            labels,
+            self.normaliser,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            augment=config.augment,
+            cutout=config.cutout,
+            mixup=config.mixup,
+            classes=len(pictures.classes),
         )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
@@ -74,9 +91,12 @@ class Run:
         )
         self.progress = Progress()
 
-    def resume(self) -> None:
-        """Go back to where `last.npz` was written. Raises CheckpointError if it belongs to another run."""
-        checkpoint, path = load_checkpoint(self.folder.last), self.folder.last
+    def resume(self) -> Path:
+        """Go back to where the folder's newest checkpoint was written -> its path.
+
+        Raises CheckpointError if it belongs to another run.
+        """
+        path, checkpoint = self.folder.newest()
         if checkpoint.net.architecture != self.net.architecture or checkpoint.class_names != self.pictures.classes:
             raise CheckpointError(
                 f"--resume: {path} holds another net ({checkpoint.net.architecture}), expected {self.net.architecture}; "
@@ -102,6 +122,7 @@ class Run:
         load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
         self.progress = progress
+        return path
 
     def save(self, path: Path, *, resumable: bool) -> None:
         """Write the net; with the optimiser's state and the place in the run if it is to be resumed from."""
@@ -113,7 +134,8 @@ class Run:
             "progress": vars(self.progress),
         }
         velocities = self.optimiser.state() if resumable else {}
-        save_checkpoint(path, Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities))
+        checkpoint = Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities)
+        save_checkpoint(path, checkpoint, previous=self.folder.previous if resumable else None)
 
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])

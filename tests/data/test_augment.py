@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from resnet_np.data import CIFAR10, crop_flip
+from resnet_np.data import CIFAR10, crop_flip, cutout, mixup
 from resnet_np.errors import InputError
 
 pytestmark = pytest.mark.nojit
@@ -72,3 +72,34 @@ def test_wrong_arguments(rng):
         crop_flip(np.zeros((3, 32, 32), np.float32), rng)
     with pytest.raises(InputError, match="and -1"):
         crop_flip(np.zeros((1, 3, 32, 32), np.float32), rng, pad=-1)
+
+
+def test_cutout_blanks_one_square_a_picture(rng):
+    images = np.ones((200, 3, 9, 11), np.float32)
+    out = cutout(images, rng, side=4)
+    assert out.dtype == np.float32 and (images == 1).all()
+    centres = set()
+    for picture in out:
+        rows, columns = np.nonzero(picture[0] == 0)
+        assert (picture == picture[0]).all() and set(np.unique(picture)) <= {0, 1}
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert len(rows) == height * width and 2 <= height <= 4 and 2 <= width <= 4  # a rectangle, cut by the edge at most in half
+        if height == width == 4:
+            centres.add((rows.min(), columns.min()))
+    assert len(centres) > 30  # of 6 x 8 places
+    np.testing.assert_array_equal(cutout(images, rng, side=0), images)
+    with pytest.raises(InputError, match="side >= 0"):
+        cutout(images, rng, side=-1)
+
+
+def test_mixup_blends_pictures_and_labels_alike(rng):
+    images = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) * np.ones((6, 3, 2, 2), np.float32)
+    labels = np.arange(6)
+    mixed, targets = mixup(images, labels, rng, alpha=1.0, classes=6)
+    assert mixed.dtype == targets.dtype == np.float32
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ np.arange(6), rtol=1e-5)  # picture k is k everywhere
+    assert ((targets > 0).sum(axis=1) <= 2).all() and ((targets > 0).sum(axis=1) == 2).any()
+    np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(6))
+    with pytest.raises(InputError, match="alpha must be a number above 0, got 0"):
+        mixup(images, labels, rng, alpha=0, classes=6)

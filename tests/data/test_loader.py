@@ -20,8 +20,8 @@ def numbered(count):
     return images, labels
 
 
-def loader(count=50, *, batch_size=8, seed=0, augment=True, normaliser=PLAIN):
-    return TrainLoader(*numbered(count), normaliser, batch_size=batch_size, seed=seed, augment=augment)
+def loader(count=50, *, batch_size=8, seed=0, augment=True, normaliser=PLAIN, **more):
+    return TrainLoader(*numbered(count), normaliser, batch_size=batch_size, seed=seed, augment=augment, **more)
 
 
 def test_labels_stay_with_their_pictures():
@@ -118,3 +118,21 @@ def test_wrong_arguments():
         evaluation_batches(images, labels, PLAIN, batch_size=0)
     with pytest.raises(InputError, match="steps are counted from 1, got 0"):
         loader().batch(0)
+
+
+def test_cutout_and_mixup_are_functions_of_seed_and_step():
+    plain, first, again = loader(), loader(cutout=4, mixup=0.2, classes=50), loader(cutout=4, mixup=0.2, classes=50)
+    for t in (7, 3):
+        x, targets = first.batch(t)
+        assert x.dtype == targets.dtype == np.float32 and targets.shape == (8, 50)
+        for ours, theirs in zip(first.batch(t), again.batch(t), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert set(np.nonzero(targets)[1]) == set(plain.batch(t)[1])  # the same pictures as without
+
+
+def test_what_is_off_changes_nothing():
+    for ours, theirs in zip(loader().batch(3), loader(cutout=0, mixup=0.0, classes=50).batch(3), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    holes = loader(augment=False, cutout=4).batch(3)[0]
+    whole = loader(augment=False).batch(3)[0]
+    assert ((holes == 0) | (holes == whole)).all() and (holes == 0).mean() > 0.05

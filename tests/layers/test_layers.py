@@ -2,7 +2,20 @@ import numpy as np
 import pytest
 
 from resnet_np.errors import InputError
-from resnet_np.layers import BasicBlock, BatchNorm2d, Conv2d, GlobalAveragePool, Linear, PaddedShortcut, ReLU, Sequential
+from resnet_np.layers import (
+    AveragePool2d,
+    BasicBlock,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    PaddedShortcut,
+    ReLU,
+    Sequential,
+    plain_block,
+)
 from resnet_np.models import resnet_cifar
 from resnet_np.optim import SGD
 
@@ -14,11 +27,15 @@ MAKERS = {
     "BatchNorm2d": lambda: BatchNorm2d(3),
     "ReLU": ReLU,
     "GlobalAveragePool": GlobalAveragePool,
+    "MaxPool2d": lambda: MaxPool2d(3, stride=2, pad=1),
+    "AveragePool2d": lambda: AveragePool2d(2, stride=2),
+    "Dropout": lambda: dropout(),
     "PaddedShortcut": lambda: PaddedShortcut(6, stride=2, zero_pad="both"),
     "Sequential": lambda: Sequential(conv=Conv2d(3, 2, 1, rng=RNG(1)), bn=BatchNorm2d(2), relu=ReLU()),
     "BasicBlock, identity": lambda: block(3, 3, 1, "A"),
     "BasicBlock, option A": lambda: block(3, 6, 2, "A"),
     "BasicBlock, option B": lambda: block(3, 6, 2, "B"),
+    "plain block": lambda: plain_block(3, 6, stride=2, rng=RNG(1)),
     "Linear": lambda: Linear(5, 2, rng=RNG(1)),
     "ResNetCifar": lambda: resnet_cifar(8, "B"),
 }
@@ -27,6 +44,12 @@ every_layer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys()
 
 def block(channels, filters, stride, shortcut):
     return BasicBlock(channels, filters, stride=stride, shortcut=shortcut, zero_pad="both", rng=RNG(1))
+
+
+def dropout():
+    layer = Dropout(0.3)
+    layer.rng = RNG(2)
+    return layer
 
 
 def input_of(layer, rng, dtype=np.float32):

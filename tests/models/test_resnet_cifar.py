@@ -9,7 +9,7 @@ from resnet_np import functional as F
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.layers import PaddedShortcut
-from resnet_np.models import depth_of, resnet_cifar
+from resnet_np.models import parse_name, resnet_cifar
 from resnet_np.models.summary import summarise
 
 pytestmark = pytest.mark.nojit
@@ -97,14 +97,43 @@ def test_where_the_zeros_go(rng):
 
 @pytest.mark.parametrize("choice, words", [
     ({"depth": 21}, "20 and 26"), ({"depth": 2}, "8 and 14"), ({"depth": "20"}, "'20'"), ({"depth": 20, "shortcut": "C"}, "'C'"),
-    ({"depth": 20, "zero_pad": "left"}, "'left'"), ({"depth": 20, "classes": 1}, "classes is 1")])
+    ({"depth": 20, "zero_pad": "left"}, "'left'"), ({"depth": 20, "classes": 1}, "classes is 1"),
+    ({"depth": 20, "dropout": 1}, "dropout is 1")])
 def test_choices_that_do_not_exist(choice, words):
     with pytest.raises(InputError, match=words):
         resnet_cifar(**choice)
 
 
-def test_names_to_depths():
-    assert [depth_of(f"resnet{depth}") for depth in PAPER] == list(PAPER)
-    for name in ("resnet21", "resnet", "resnet2", "ResNet20", "resnet20x", "vgg16"):
+def test_names_to_nets():
+    for family in ("resnet", "plain"):
+        assert [parse_name(f"{family}{depth}") for depth in PAPER] == [(family, depth) for depth in PAPER]
+    for name in ("resnet21", "resnet", "resnet2", "ResNet20", "resnet20x", "vgg16", "plain21"):
         with pytest.raises(InputError):
-            depth_of(name)
+            parse_name(name)
+
+
+def test_the_plain_twin_is_the_same_net_without_shortcuts(rng):
+    residual, plain = resnet_cifar(20, seed=3), resnet_cifar(20, "none", seed=3)
+    ours, twins = residual.named_parameters(), plain.named_parameters()
+    assert list(ours) == list(twins)
+    for name, parameter in ours.items():
+        np.testing.assert_array_equal(parameter.data, twins[name].data)
+    x = rng.standard_normal((2, 3, 16, 16)).astype(np.float32)
+    with using("numpy"):
+        block, twin = residual.children["layer1"].children["0"], plain.children["layer1"].children["0"]
+        x16 = rng.standard_normal((2, 16, 4, 4)).astype(np.float32)
+        main = block.main.forward(x16, training=False)
+        np.testing.assert_array_equal(twin.forward(x16, training=False), np.maximum(main, 0))
+        np.testing.assert_array_equal(block.forward(x16, training=False), np.maximum(main + x16, 0))
+        assert summarise(plain, (1, 3, 32, 32)).macs == 40_551_040
+        assert not np.array_equal(residual.forward(x, training=False), plain.forward(x, training=False))
+
+
+def test_dropout_before_the_head(rng):
+    net = resnet_cifar(8, dropout=0.5)
+    assert list(net.children)[-3:] == ["avgpool", "dropout", "fc"] and "dropout" not in resnet_cifar(8).children
+    x = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    with using("numpy"):
+        np.testing.assert_array_equal(net.forward(x, training=False), resnet_cifar(8).forward(x, training=False))
+        with pytest.raises(InputError, match="Dropout: training needs random numbers"):
+            net.forward(x, training=True)

@@ -43,6 +43,9 @@ def test_paper_is_the_papers_recipe():
     ({"weight_decay": -1e-4}, "--weight-decay"), ({"warmup": 1.0}, "--warmup"), ({"milestones": (0.5, 0.4)}, "--milestones"),
     ({"model": "resnet21"}, "resnet20 and resnet26"), ({"model": "vgg"}, "'vgg'"), ({"schedule": "triangle"}, "--schedule"),
     ({"seed": -1}, "--seed"), ({"momentum": 0.0}, "--no-nesterov"), ({"preset": "fast"}, "--preset: got fast"),
+    ({"dropout": 1.0}, "--dropout: got 1.0"), ({"label_smoothing": -0.1}, "--label-smoothing: got -0.1"),
+    ({"cutout": -1}, "--cutout: got -1"), ({"mixup": math.inf}, "--mixup: got inf"), ({"mixup": math.nan}, "--mixup: got nan"),
+    ({"early_stopping": -1}, "--early-stopping: got -1"), ({"model": "plain20", "shortcut": "B"}, "which has no shortcuts"),
 ])
 def test_nonsense_is_refused(changes, words):
     with pytest.raises(InputError) as refusal:
