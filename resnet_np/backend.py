@@ -21,6 +21,7 @@ FILES = {"loops": "loops", "numpy": "array", "numba": "jit"}
 VARIABLE = "RESNET_NP_BACKEND"
 
 _chosen: str | None = None
+_listeners: list[set[str]] = []
 _modules: dict[tuple[str, str], ModuleType] = {}
 
 
@@ -46,9 +47,22 @@ def using(name: str) -> Iterator[None]:
         _chosen = before
 
 
+@contextmanager
+def recorded() -> Iterator[set[str]]:
+    """Inside the `with` block, the set collects which kernel files run: {"conv/jit", "batchnorm/jit", ...}."""
+    files: set[str] = set()
+    _listeners.append(files)
+    try:
+        yield files
+    finally:
+        _listeners.remove(files)
+
+
 def kernels(package: str) -> ModuleType:
     """The module of `package` (a folder of `resnet_np.kernels`) that the backend in use selects, imported when first asked for."""
     key = (package, current())
+    for files in _listeners:
+        files.add(f"{package.rpartition('.')[2]}/{FILES[key[1]]}")
     if key not in _modules:
         try:
             _modules[key] = importlib.import_module(f"{package}.{FILES[key[1]]}")

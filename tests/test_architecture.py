@@ -22,7 +22,7 @@ FLOORS = {
     "functional": 2,
     "layers": 3, "optim": 3,
     "models": 4,
-    "training": 5, "viz": 5, "bench": 5,
+    "training": 5, "viz": 5, "bench": 5, "gradcheck": 5,
     "cli": 6, "doctor": 6, "tutor": 6, "__main__": 6,
 }
 # Different entries of one floor do not know each other, but for these.

@@ -5,12 +5,16 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from resnet_np.cli import options as shared
 from resnet_np.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from resnet_np.training import Config, RunFolder
+    from resnet_np.training.provenance import Pictures
 
 HELP = "train a CIFAR ResNet from scratch"
 
@@ -46,43 +50,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
+    if options.resume:
+        _resume(options)
+    else:
+        _start(options)
+
+
+def _start(options: argparse.Namespace) -> None:
     import data_tools
-    from resnet_np.models import load_checkpoint
-    from resnet_np.training import Config, RunFolder, preset
+    from resnet_np.training import RunFolder, preset
+
+    changes = _changes(options)
+    config = preset(changes.pop("preset", "quick"), **changes)
+    pictures = data_tools.find(options.data, say=_say, progress=_bar(options))
+    path = options.out or RunFolder.fresh(Path("runs"), f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}")
+    with RunFolder.open(path, resume=False) as folder:
+        _train(config, pictures, folder, options)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    import data_tools
+    from resnet_np.training import Config, RunFolder
+
+    if options.out is None:
+        raise InputError("--resume: which run? name its folder with --out RUN")
+    with RunFolder.open(options.out, resume=True) as folder:
+        config = Config.from_json(folder.read_config())
+        for name, value in _changes(options).items():
+            if value != getattr(config, name):
+                raise CheckpointError(
+                    f"--resume: the run was started with --{name.replace('_', '-')} {getattr(config, name)}, got {value}; "
+                    "leave the option out, or start another run"
+                )
+        _, checkpoint = folder.newest()
+        spec = shared.data_spec(options.data, checkpoint.metadata.get("dataset", {}))
+        pictures = data_tools.find(spec, say=_say, progress=_bar(options))
+        _train(config, pictures, folder, options)
+
+
+def _train(config: "Config", pictures: "Pictures", folder: "RunFolder", options: argparse.Namespace) -> None:
     from resnet_np.training.loop import train
 
-    fields = {item.name: getattr(options, item.name) for item in dataclasses.fields(Config)}
-    changes = {name: value for name, value in fields.items() if value is not None}
-    if options.resume:
-        if options.out is None:
-            raise InputError("--resume: which run? name its folder with --out RUN")
-        folder = RunFolder.open(options.out, resume=True)
-        config = Config.from_json(folder.read_config())
-        different = [name for name, value in changes.items() if value != getattr(config, name)]
-        if different:
-            name = different[0]
-            raise CheckpointError(
-                f"--resume: the run was started with --{name.replace('_', '-')} {getattr(config, name)}, got {changes[name]}; "
-                "leave the option out, or start another run"
-            )
-    else:
-        config = preset(changes.pop("preset", "quick"), **changes)
-    bar = sys.stderr.isatty() and not options.no_progress
-    spec = (
-        shared.data_spec(options.data, load_checkpoint(folder.last).metadata.get("dataset", {})) if options.resume else options.data
-    )
-    pictures = data_tools.find(spec, say=_say, progress=bar)
-    if not options.resume:
-        name = f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}"
-        folder = RunFolder.open(options.out, resume=False) if options.out else RunFolder.fresh(Path("runs"), name)
     try:
-        train(config, pictures, folder, resume=options.resume, say=_say, progress=bar)
-    except KeyboardInterrupt:
-        if folder.last.is_file():
+        train(config, pictures, folder, resume=options.resume, say=_say, progress=_bar(options))
+    except (KeyboardInterrupt, SystemExit):
+        if folder.holds_run():
             _say(f"stopped    the run is saved; go on with: resnet-np train --resume --out {folder.path}")
         raise
-    finally:
-        folder.discard_if_empty()
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """The recipe's fields that the user gave."""
+    from resnet_np.training import Config
+
+    fields = {item.name: getattr(options, item.name) for item in dataclasses.fields(Config)}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _bar(options: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() and not options.no_progress
 
 
 def _say(line: str) -> None:

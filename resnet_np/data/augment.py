@@ -40,8 +40,8 @@ def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.nda
     if images.ndim != 4 or side < 0:
         raise InputError(f"cutout: expected images (N, C, H, W) and side >= 0, got {images.shape} and {side}")
     N, _, H, W = images.shape
-    top = rng.integers(0, H, N)[:, None] - side // 2
-    left = rng.integers(0, W, N)[:, None] - side // 2
+    top = rng.integers(0, H, (N, 1)) - side // 2
+    left = rng.integers(0, W, (N, 1)) - side // 2
     rows, columns = np.arange(H), np.arange(W)
     row_hit, column_hit = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
     hole = row_hit[:, None, :, None] & column_hit[:, None, None, :]  # (N, 1, H, W)

@@ -3,7 +3,7 @@
 A pair checks its arguments (InputError says what came, what was expected), passes C-contiguous arrays to the kernels of
 the backend in use, and names what it keeps. It holds no state and writes into no argument. float32 in, float32 out;
 float64 in, float64 out.
-`gradcheck` compares any of it with finite differences.
+`resnet_np.gradcheck` compares any of it with finite differences.
 """
 
 from resnet_np.functional.add import add_backward, add_forward

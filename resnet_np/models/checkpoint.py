@@ -4,12 +4,17 @@
     parameter/<name>         every Parameter            buffer/<name>      every buffer
     velocity/<name>          the optimiser's state      normaliser/<name>  what the net was trained to see
 
-Saving never harms what is there: the file is written beside its target, flushed to the disk, and renamed.
+Saving never harms what is there: the file is written beside its target, flushed to the disk, and renamed. Loading trusts
+nothing: what a file announces is held against its size before memory is set aside for it.
 """
 
 import contextlib
+import io
 import json
+import math
 import os
+import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +26,13 @@ import numpy as np
 from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import BatchNorm2d, Layer
-from resnet_np.models.resnet_cifar import ResNetCifar, resnet_cifar
+from resnet_np.models.resnet_cifar import FILTERS, ResNetCifar, resnet_cifar
 
 FORMAT = 1
+HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
+DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %
+_DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, four counts, the directory's length and place, length of a comment
+_ZIP64_END = b"PK\6\7"  # stands right before the above in an archive beyond 4 GB or 65,535 members
 
 
 @dataclass
@@ -41,9 +50,10 @@ class Checkpoint:
     velocities: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
     """Write `path` atomically: a reader, or a power cut, sees the old file or the new one.
 
+    previous: where the old file goes, if it is to be kept; a power cut in between leaves it there.
     Raises CheckpointError if it cannot be written.
     """
     header = {
@@ -59,36 +69,34 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     arrays |= {f"buffer/{name}": buffer for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
-    write_atomically(path, lambda stream: np.savez(stream, **arrays))  # type: ignore[arg-type]
+    _check_header(arrays["header"].nbytes, sum(array.nbytes for name, array in arrays.items() if name != "header"))
+    write_atomically(path, lambda stream: np.savez(stream, **arrays), previous=previous)  # type: ignore[arg-type]
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; no code in it is run.
+    """Read a checkpoint; no code in it is run, and no memory is taken that the size of the file does not explain.
 
     Raises CheckpointError, in one line, if the file is missing, damaged or no checkpoint.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"checkpoint: {path} is not there; give a run folder or an .npz file that `resnet-np train` wrote")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"checkpoint: {path} is no .npz archive, or was cut short; give one that `resnet-np train` wrote")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        header = json.loads(arrays["header"].item())
-        return _rebuild(path, header, arrays)
+        with warnings.catch_warnings(action="ignore"):  # parsers warn about oddities of a damaged file before they refuse it
+            arrays = _read_arrays(path)
+            return _rebuild(json.loads(arrays.pop("header").item()), arrays)
     except ResNetNpError as error:
-        raise CheckpointError(f"checkpoint: {path} does not fit: {error}") from error
-    except Exception as error:  # zip, zlib, NumPy and JSON each have their own for a damaged file; none may reach the user
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"checkpoint: {path} does not fit: {_one_line(error)}") from error
+    except Exception as error:  # zip, NumPy and JSON each have their own for a damaged file; none may reach the user
         raise CheckpointError(
-            f"checkpoint: {path} cannot be read ({reason}); it is damaged or was not written by resnet_np"
+            f"checkpoint: {path} cannot be read ({_one_line(error)}); it is damaged or was not written by resnet_np"
         ) from error
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, previous: Path | None = None) -> None:
     """Call `write` with a temporary file beside `path`, flush it to the disk, rename it to `path`.
 
+    previous: what was at `path` is renamed to this first, instead of being replaced.
     Raises CheckpointError if that fails; what was at `path` is then untouched, and the temporary file removed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -97,6 +105,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
+        if previous and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -117,33 +127,116 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _rebuild(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of the file by name."""
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        _check_directory(stream, size)
+        with zipfile.ZipFile(stream) as archive:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            if len(members) < len(archive.infolist()):
+                raise ValueError("two of its arrays have the same name")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+                raise CheckpointError("its arrays are compressed; expected them as they are, as np.savez writes them")
+            total = sum(member.file_size for member in members.values())
+            if total > size or any(member.file_size != member.compress_size for member in members.values()):
+                raise ValueError(f"it announces {total:,} bytes of arrays in a file of {size:,}")
+            if "header" not in members:
+                raise ValueError("it has no header")
+            _check_header(members["header"].file_size, total - members["header"].file_size)
+            return {name: _array(name, archive.read(member)) for name, member in members.items()}
+
+
+def _check_directory(stream: BinaryIO, size: int) -> None:
+    """Before zipfile makes an object of 800 bytes of every entry of 46."""
+    stream.seek(max(0, size - _DIRECTORY_END.size - 20))
+    tail = stream.read()
+    end = tail[-_DIRECTORY_END.size :]
+    if len(tail) < _DIRECTORY_END.size + 20 or not end.startswith(b"PK\5\6") or not end.endswith(b"\0\0"):
+        raise ValueError("it is no .npz archive, or was cut short")
+    directory = _DIRECTORY_END.unpack(end)[5]
+    if tail.startswith(_ZIP64_END) or directory > size // 16 + DIRECTORY_BYTES:
+        raise ValueError(f"its list of arrays takes {directory:,} bytes, too many for a file of {size:,}")
+
+
+def _check_header(header: int, others: int) -> None:
+    """Parsed JSON takes up to seven times its bytes. The same rule in saving: what is written can be read."""
+    if header > others + HEADER_BYTES:
+        raise CheckpointError(f"its header has {header:,} bytes, expected at most {others + HEADER_BYTES:,}")
+
+
+def _array(name: str, raw: bytes) -> np.ndarray:
+    """The array of one .npy file: text if it is the header, float32 otherwise."""
+    stream = io.BytesIO(raw)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"{name} is in another version of NumPy's format than 1.0")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=1000)
+    start = stream.tell()
+    if dtype.kind != "U" if name == "header" else dtype != np.float32:
+        raise ValueError(f"{name} holds {dtype}, expected {'text' if name == 'header' else 'float32'}")
+    if math.prod(shape) * dtype.itemsize != len(raw) - start:
+        raise ValueError(f"{name} announces the shape {shape} for {len(raw) - start:,} bytes")
+    return np.frombuffer(raw, dtype, offset=start).reshape(shape, order="F" if fortran_order else "C").copy()
+
+
+def _one_line(error: Exception) -> str:
+    """Names and values out of a hostile file may hold anything."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:300])
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
     if header["format"] != FORMAT:
         raise CheckpointError(f"its format is {header['format']!r}, this version of resnet_np reads {FORMAT}")
-    architecture, metadata = dict(header["architecture"]), header["metadata"]
-    if not isinstance(metadata, dict):
-        raise CheckpointError(f"its metadata is a {type(metadata).__name__}, expected a JSON object")
-    if architecture["depth"] > len(arrays):  # before a net of that depth is built
-        raise CheckpointError(f"it holds {len(arrays)} arrays, too few for a net of {architecture['depth']} layers")
-    if architecture.pop("family") != "resnet_cifar":
-        raise CheckpointError(f"its architecture is {header['architecture']!r}, expected the family resnet_cifar")
+    architecture, metadata, batch_norm = dict(header["architecture"]), header["metadata"], header["batch_norm"]
+    _check_metadata(metadata)
+    if (family := architecture.pop("family")) != "resnet_cifar":
+        raise CheckpointError(f"expected a net of the family resnet_cifar, it holds one of {family!r}")
+    class_names = header["class_names"]
+    if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+        raise CheckpointError("its class names are no list of texts")
+    if len(class_names) != architecture["classes"]:
+        raise CheckpointError(f"it names {len(class_names)} classes for {architecture['classes']} outputs")
+    momentum, eps = float(batch_norm["momentum"]), float(batch_norm["eps"])
+    if not 0 <= momentum <= 1 or not 0 < eps < 1:
+        raise CheckpointError(f"its batch norm has momentum {momentum} and eps {eps}, expected numbers between 0 and 1")
+    _check_size(architecture["depth"], architecture["classes"], arrays)
     net = resnet_cifar(**architecture)
     load_arrays(
         net,
         {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(("parameter/", "buffer/"))},
     )
     for layer in _batch_norms(net):
-        layer.momentum, layer.eps = float(header["batch_norm"]["momentum"]), float(header["batch_norm"]["eps"])
-    class_names = tuple(str(name) for name in header["class_names"])
-    if len(class_names) != architecture["classes"]:
-        raise CheckpointError(f"it names {len(class_names)} classes for {architecture['classes']} outputs")
-    return Checkpoint(
-        net,
-        Normaliser.from_arrays(_group(arrays, "normaliser/")),
-        class_names,
-        metadata,
-        _group(arrays, "velocity/"),
-    )
+        layer.momentum, layer.eps = momentum, eps
+    normaliser, velocities = Normaliser.from_arrays(_group(arrays, "normaliser/")), _group(arrays, "velocity/")
+    return Checkpoint(net, normaliser, tuple(class_names), metadata, velocities)
+
+
+def _check_metadata(metadata: Any) -> None:
+    """What several readers look up; the rest is its reader's business."""
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"its metadata is a {type(metadata).__name__}, expected a JSON object")
+    for name in ("config", "dataset"):
+        if not isinstance(metadata.get(name, {}), dict):
+            raise CheckpointError(f"its {name} is a {type(metadata[name]).__name__}, expected a JSON object")
+    seed = metadata.get("config", {}).get("split_seed", 0)
+    if type(seed) is not int or seed < 0:
+        raise CheckpointError(f"its split_seed is {seed!r}, expected a whole number of at least 0")
+    dataset = metadata.get("dataset", {})
+    if dataset and not all(isinstance(dataset.get(name), str) for name in ("name", "origin", "digest")):
+        raise CheckpointError("its dataset lacks a name, an origin or a digest")
+
+
+def _check_size(depth: int, classes: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Before a net is built, which a few bytes of header may order by the gigabyte."""
+    blocks = (depth - 2) // 6
+    convolutions = sum((2 * blocks - 1) * 9 * filters**2 for filters in FILTERS)  # a stage's first has fewer channels
+    least = 4 * (convolutions + classes * FILTERS[-1])
+    stored = sum(array.nbytes for name, array in arrays.items() if name.startswith("parameter/"))
+    if stored < least:
+        raise CheckpointError(
+            f"it holds {stored:,} bytes of parameters, expected at least {least:,} for depth {depth} and {classes} classes"
+        )
 
 
 def net_arrays(net: Layer) -> dict[str, np.ndarray]:

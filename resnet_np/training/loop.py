@@ -1,6 +1,6 @@
 """The training loop: epochs of steps, validation, checkpoints, and one look at the test set at the end."""
 
-import math
+import os
 import signal
 import threading
 import time
@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from resnet_np import backend
 from resnet_np.errors import CheckpointError, TrainingError
-from resnet_np.models import load_checkpoint
+from resnet_np.models import ResNetCifar, load_checkpoint
 from resnet_np.models.checkpoint import write_atomically
-from resnet_np.training import provenance, report
+from resnet_np.training import diagnosis, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
@@ -24,6 +24,8 @@ from resnet_np.viz.curves import curves
 from resnet_np.viz.style import save
 from resnet_np.workspace import Workspace
 
+SAVE_SECONDS = 60.0  # between two saves within an epoch: what a power cut may cost
+
 
 def train(
     config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool, say: Callable[[str], None], progress: bool
@@ -31,46 +33,65 @@ def train(
     """Train to the end, or until Ctrl-C -> what result.json holds.
 
     say is given every line for the user; progress shows a bar. Raises InputError for a configuration that does not fit the data,
-    CheckpointError for a run that cannot be resumed or written, TrainingError if the loss stops being a number, and
-    KeyboardInterrupt after Ctrl-C, once the step is finished and saved.
+    CheckpointError for a run that cannot be begun or resumed, TrainingError for one that failed on its way (numbers that are not
+    finite, a full disk), and KeyboardInterrupt after Ctrl-C or SystemExit after SIGTERM, once the step is finished and saved.
     """
     run = Run(config, pictures, folder)
     if resume:
-        run.resume()
-        _write_records(run, say)  # cut back, or completed, to what the checkpoint knows
-        say(f"resuming   after step {run.progress.step:,} of {run.total:,}")
+        _resume(run, say)
     report.describe(run, say)
     if not resume:
         folder.write_json(folder.config, config.to_json())
         run.save(folder.last, resumable=True)
     report.forecast(run, say)
+    try:
+        _epochs(run, say, progress)
+        return _finish(run, say)
+    except TrainingError as error:
+        raise TrainingError(
+            f"training, after step {run.progress.step:,}: {error}. The run stops; {folder.last} is the last good checkpoint. "
+            f"Start another with a lower --lr than {config.lr:g}, or a longer --warmup"
+        ) from error
+    except CheckpointError as error:  # the request could be met: it is the run that failed
+        raise TrainingError(
+            f"training, after step {run.progress.step:,}: {error}. The run stops; mend that, then --resume --out {folder.path}"
+        ) from error
+
+
+def _resume(run: Run, say: Callable[[str], None]) -> None:
+    source, last = run.resume(), run.folder.last
+    note = ""
+    if source != last:
+        note = f", from {source.name}: {last.name} is {'damaged' if last.exists() else 'missing'}"
+        os.replace(source, last)  # or the next save would keep the damaged one, in place of the good
+    _write_records(run, say)  # cut back, or completed, to what the checkpoint knows
+    say(f"resuming   after step {run.progress.step:,} of {run.total:,}{note}")
+
+
+def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
     workspace = Workspace()
     epochs = -(-run.total // run.loader.steps_per_epoch)
     bar = tqdm(total=run.total, initial=run.progress.step, unit="step", disable=not progress, leave=False, dynamic_ncols=True)
-    with _interruption() as interrupted, bar:
+    with _interruption() as interruption, bar:
         while (done := len(run.progress.records)) < epochs:
             bar.set_description(f"epoch {done + 1}/{epochs}")
-            _epoch(run, workspace, interrupted, bar)
+            _epoch(run, workspace, interruption, bar)
             _finish_epoch(run, epochs, say)
-    return _finish(run, say)
+            interruption.obey()
 
 
-def _epoch(run: Run, workspace: Workspace, interrupted: threading.Event, bar: tqdm) -> None:
+def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
     """The steps that are left of the current epoch."""
     state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.config.batch_size
     first = len(state.records) * steps
     last = min(first + steps, run.total)
+    saved = time.perf_counter()
     while state.step < last:
         start = time.perf_counter()
         t = state.step + 1
         with workspace:
             x, labels = run.loader.batch(t)
         result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
-        if not math.isfinite(result.loss):
-            raise TrainingError(
-                f"training: the loss of step {t} is {result.loss}; the run stops, {run.folder.last} is the last good checkpoint. "
-                f"Try a lower --lr than {run.config.lr:g}, or a longer --warmup"
-            )
         state.step = t
         state.loss += result.loss
         state.correct += result.correct
@@ -82,15 +103,18 @@ def _epoch(run: Run, workspace: Workspace, interrupted: threading.Event, bar: tq
             refresh=False,
         )
         bar.update()
-        if interrupted.is_set():
+        if interruption.signal or time.perf_counter() - saved > SAVE_SECONDS:
+            diagnosis.check_state(run.net)
             run.save(run.folder.last, resumable=True)
-            raise KeyboardInterrupt
+            saved = time.perf_counter()
+        interruption.obey()
 
 
 def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
     state, steps = run.progress, run.loader.steps_per_epoch
     epoch = len(state.records) + 1
     done = state.step - len(state.records) * steps
+    diagnosis.check_state(run.net)
     start = time.perf_counter()
     validation = run.validate()
     validation_seconds = time.perf_counter() - start
@@ -131,7 +155,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     """The test set is read here, and only here: for the last weights and for the best on validation."""
     state = run.progress
     last = run.test(run.net)
-    best = run.test(load_checkpoint(run.folder.best).net)
+    best = run.test(_best(run))
     pictures_seen = state.step * run.config.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {
@@ -161,20 +185,44 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     return result
 
 
+def _best(run: Run) -> ResNetCifar:
+    try:
+        return load_checkpoint(run.folder.best).net
+    except CheckpointError as error:
+        raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {run.folder.last}") from error
+
+
+class _Interruption:
+    """The signal that asks the run to stop, once there was one."""
+
+    signal: int = 0
+
+    def obey(self) -> None:
+        """Leave the run as Python leaves a program at that signal. Call it when all is saved."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal:
+            raise SystemExit(128 + self.signal)
+
+
 @contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that the step can be finished and saved; a second Ctrl-C stops at once."""
-    event = threading.Event()
+def _interruption() -> Iterator[_Interruption]:
+    """Ctrl-C and SIGTERM are noted, so that the step can be finished and saved; a second one stops at once."""
+    found = _Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield found
         return
 
-    def note(*_: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
+    def note(number: int, _: object) -> None:
+        found.signal = number
+        restore()
 
-    before = signal.signal(signal.SIGINT, note)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield event
+        yield found
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

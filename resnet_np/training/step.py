@@ -1,12 +1,15 @@
 """One training step: forward, loss, backward, update."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.errors import TrainingError
 from resnet_np.layers import Layer
 from resnet_np.optim import SGD
+from resnet_np.training import diagnosis
 from resnet_np.workspace import Workspace
 
 
@@ -18,12 +21,17 @@ class StepResult(NamedTuple):
 def training_step(
     net: Layer, optimiser: SGD, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace
 ) -> StepResult:
-    """Learn from one batch: x (N, 3, H, W) float32, labels (N,) int64. The step's arrays live in `workspace`."""
+    """Learn from one batch: x (N, 3, H, W) float32, labels (N,) int64. The step's arrays live in `workspace`.
+
+    Raises TrainingError, before anything is learned, if the loss is not finite; it names the first layer at fault.
+    """
     for parameter in net.named_parameters().values():
         parameter.zero_grad()
-    with workspace:
+    with workspace, np.errstate(over="ignore", invalid="ignore"):  # NumPy would warn, line by line, of what is raised below
         logits = net.forward(x, training=True)
         loss, cache = F.softmax_cross_entropy_forward(logits, labels)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is {loss}: {diagnosis.why(net, x)}")
         net.backward(F.softmax_cross_entropy_backward(cache))
-    optimiser.step(lr)
+        optimiser.step(lr)
     return StepResult(float(loss), int((logits.argmax(axis=1) == labels).sum()))

@@ -3,7 +3,7 @@ import pytest
 
 from resnet_np.errors import InputError
 from resnet_np.functional import add_backward, add_forward, relu_backward, relu_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1,), (1, 1, 1, 1)], ids=str)

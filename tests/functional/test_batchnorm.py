@@ -10,7 +10,7 @@ from resnet_np.functional import (
     batchnorm_frozen_forward,
     update_running,
 )
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 SHAPES = [(2, 3, 4, 5), (1, 1, 1, 2), (7, 1, 3, 3), (2, 5, 1, 1), (1, 17, 5, 7)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import conv2d_backward, conv2d_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 # x (N, C, H, W), w (F, C, KH, KW), stride, pad
 CASES = {

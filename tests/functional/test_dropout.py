@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import dropout_backward, dropout_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 
 def run(x, dout, rate=0.3):

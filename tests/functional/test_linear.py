@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import linear_backward, linear_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 sizes = pytest.mark.parametrize(("images", "inputs", "outputs"), [(1, 1, 1), (3, 7, 5), (1, 64, 10), (17, 3, 9)])
 

@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import global_average_pool_backward, global_average_pool_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 shapes = pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 5, 3, 7), (3, 1, 1, 1)], ids=str)
 

@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import relu_backward, relu_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 shapes = pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1,), (3, 4), (1, 1, 1, 1)], ids=str)
 

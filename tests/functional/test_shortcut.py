@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import shortcut_backward, shortcut_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 # x (N, C, H, W), channels, stride
 CASES = [((2, 3, 4, 6), 6, 2), ((1, 2, 5, 7), 5, 2), ((3, 4, 3, 2), 4, 1), ((1, 1, 1, 1), 3, 2), ((2, 3, 7, 8), 4, 3)]

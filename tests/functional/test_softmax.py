@@ -6,7 +6,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 sizes = pytest.mark.parametrize(("images", "classes"), [(1, 1), (1, 2), (5, 10), (128, 10), (3, 1000)])
 

@@ -6,7 +6,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
-from resnet_np.functional.gradcheck import check_entries, require
+from resnet_np.gradcheck import check_entries, require
 
 # x shape, k, stride, pad: ImageNet's stem, overlapping and separate windows, odd sizes, a window as large as the map, gaps
 CASES = [((2, 3, 12, 12), 3, 2, 1), ((2, 2, 7, 9), 3, 2, 1), ((1, 2, 6, 6), 2, 2, 0), ((2, 1, 5, 8), 3, 1, 0),

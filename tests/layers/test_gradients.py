@@ -11,7 +11,7 @@ import pytest
 
 from resnet_np import functional as F
 from resnet_np.backend import using
-from resnet_np.functional.gradcheck import check_directions, check_entries, require
+from resnet_np.gradcheck import check_directions, check_entries, require
 from resnet_np.layers import BasicBlock, ReLU
 from resnet_np.models import resnet_cifar
 

@@ -34,4 +34,6 @@ def recipe():
 
 @pytest.fixture
 def folder(tmp_path):
-    return RunFolder.open(tmp_path / "run", resume=False)
+    """Not locked, so that a test may open it again."""
+    (tmp_path / "run").mkdir()
+    return RunFolder(tmp_path / "run")

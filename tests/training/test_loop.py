@@ -8,7 +8,7 @@ import pytest
 
 from resnet_np import backend
 from resnet_np.data import Normaliser
-from resnet_np.errors import CheckpointError, InputError, TrainingError
+from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import load_checkpoint
 from resnet_np.training import RunFolder, loop
 from resnet_np.training.loop import train
@@ -35,7 +35,7 @@ def test_a_run_learns_and_writes_its_folder(recipe, pictures, folder):
     result, lines = run(recipe(epochs=4), pictures, folder)
     assert result["test_accuracy"] > 0.9
     assert {path.name for path in folder.path.iterdir()} == {
-        "config.json", "metrics.jsonl", "last.npz", "best.npz", "result.json", "curves.png"}
+        "config.json", "metrics.jsonl", "last.npz", "previous.npz", "best.npz", "result.json", "curves.png"}
     stored = json.loads(folder.result.read_text())
     assert stored == json.loads(json.dumps(result))
     for key in ("test_accuracy", "last_test_accuracy", "test_loss", "best_epoch", "epochs", "seconds", "images_per_second",
@@ -55,8 +55,8 @@ def test_a_run_learns_and_writes_its_folder(recipe, pictures, folder):
 def test_same_seed_same_bits_other_seed_others(recipe, pictures, tmp_path):
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        folder = RunFolder.open(tmp_path / name, resume=False)
-        run(recipe(seed=seed), pictures, folder)
+        with RunFolder.open(tmp_path / name, resume=False) as folder:
+            run(recipe(seed=seed), pictures, folder)
         found.append(weights(folder.last))
     assert same(found[0], found[1])
     assert not same(found[0], found[2])
@@ -64,14 +64,14 @@ def test_same_seed_same_bits_other_seed_others(recipe, pictures, tmp_path):
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 7])
 def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch, stop_after):
-    whole = RunFolder.open(tmp_path / "whole", resume=False)
-    result, _ = run(recipe(), pictures, whole)
-    halved = RunFolder.open(tmp_path / "halved", resume=False)
+    with RunFolder.open(tmp_path / "whole", resume=False) as whole:
+        result, _ = run(recipe(), pictures, whole)
     stop_at_step(monkeypatch, stop_after)
-    with pytest.raises(KeyboardInterrupt):
+    with RunFolder.open(tmp_path / "halved", resume=False) as halved, pytest.raises(KeyboardInterrupt):
         run(recipe(), pictures, halved)
     monkeypatch.undo()
-    again, lines = run(recipe(), pictures, RunFolder.open(halved.path, resume=True), resume=True)
+    with RunFolder.open(halved.path, resume=True) as halved:
+        again, lines = run(recipe(), pictures, halved, resume=True)
     assert f"after step {stop_after}" in lines[0]
     assert same(weights(whole.last), weights(halved.last))
     assert same(weights(whole.best), weights(halved.best))
@@ -94,21 +94,6 @@ def stop_at_step(monkeypatch, count):
         return result
 
     monkeypatch.setattr(loop, "training_step", counted)
-
-
-@pytest.mark.nojit
-def test_a_loss_that_is_no_number_stops_the_run(recipe, pictures, folder, monkeypatch):
-    step, done = loop.training_step, []
-
-    def broken(*arguments, **keywords):
-        done.append(1)
-        result = step(*arguments, **keywords)
-        return result._replace(loss=float("nan")) if len(done) == 6 else result
-
-    monkeypatch.setattr(loop, "training_step", broken)
-    with pytest.raises(TrainingError, match="the loss of step 6 is nan.*last good checkpoint.*--lr"):
-        run(recipe(), pictures, folder)
-    assert load_checkpoint(folder.last).metadata["progress"]["step"] == 4  # the end of the first epoch
 
 
 @pytest.mark.nojit
@@ -143,16 +128,15 @@ def test_resume_refuses_another_run(recipe, pictures, folder):
 
 @pytest.mark.nojit
 def test_run_folders(tmp_path, recipe, pictures):
-    first = RunFolder.fresh(tmp_path, "run")
-    run(recipe(), pictures, first)
-    assert RunFolder.fresh(tmp_path, "run").path.name == "run-2"
-    with pytest.raises(InputError, match="holds a run already"):
-        RunFolder.open(first.path, resume=False)
-    with pytest.raises(InputError, match="there is no run in"):
-        RunFolder.open(tmp_path / "nothing", resume=True)
+    with RunFolder.open(RunFolder.fresh(tmp_path, "run"), resume=False) as first:
+        run(recipe(), pictures, first)
+    assert RunFolder.fresh(tmp_path, "run").name == "run-2"
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="cannot be made"):
-        RunFolder.open(tmp_path / "file" / "run", resume=False)
+    for path, resume, error, words in (
+            (first.path, False, InputError, "holds a run already"), (tmp_path / "nothing", True, InputError, "there is no run in"),
+            (tmp_path / "file" / "run", False, CheckpointError, "cannot be made")):
+        with pytest.raises(error, match=words), RunFolder.open(path, resume=resume):
+            pass
     first.config.write_text("{")
     with pytest.raises(CheckpointError, match="config.json"):
         first.read_config()
@@ -190,7 +174,8 @@ def test_backends_agree(recipe, pictures, tmp_path):
     losses = []
     for name in ("numba", "numpy"):
         with backend.using(name):
-            folder = RunFolder.open(tmp_path / name, resume=False)
+            folder = RunFolder(tmp_path / name)
+            folder.path.mkdir()
             run(recipe(epochs=1, lr=0.001), pictures, folder)
         losses.append(json.loads(folder.metrics.read_text())["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -55,7 +55,10 @@ def max_backward(dout: np.ndarray, winners: np.ndarray, *, x_shape: tuple[int, .
 
 
 def average_forward(x: np.ndarray, *, k: int, stride: int) -> np.ndarray:
-    total = sum(seen.astype(np.float64) for _, seen in _places(x, k, stride))
+    OH, OW = ((size - k) // stride + 1 for size in x.shape[2:])
+    total = np.zeros((*x.shape[:2], OH, OW))  # float64, whatever x is
+    for _, seen in _places(x, k, stride):
+        total += seen
     return (total / (k * k)).astype(x.dtype)  # (5)
 
 

@@ -4,7 +4,7 @@ import pytest
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 from resnet_np.functional import batchnorm_backward, batchnorm_forward, softmax
-from resnet_np.functional.gradcheck import TensorError, check_directions, check_entries, require
+from resnet_np.gradcheck import TensorReport, check_directions, check_entries, require
 
 pytestmark = pytest.mark.nojit
 
@@ -180,4 +180,4 @@ def test_checking_nothing_does_not_pass():
 
 def test_nan_does_not_pass():
     with pytest.raises(AssertionError, match="WRONG x"):
-        require([TensorError("x", float("nan"), (0,), float("nan"), 1.0)])
+        require([TensorReport("x", float("nan"), (0,), float("nan"), 1.0, 1)])

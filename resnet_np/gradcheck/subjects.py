@@ -1,0 +1,161 @@
+"""Pairs, layers and nets, made into functions that finite differences can be taken of.
+
+    rng = np.random.default_rng(0)
+    require(check_layer(BasicBlock(...).astype(np.float64), rng.standard_normal((2, 16, 8, 8)), rng=rng))
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.errors import InputError
+from resnet_np.gradcheck.differences import Arrays, Evaluation, Suspects, TensorReport, check_directions, check_entries
+from resnet_np.layers import Dropout, Layer
+from resnet_np.layers.watch import leaves, watched
+
+Finish = Callable[[np.ndarray], tuple[np.ndarray | float, np.ndarray]]
+SuspectsOf = Callable[[Any, np.ndarray, Mapping[str, np.ndarray]], Suspects]
+
+
+def check_pair(
+    forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], Mapping[str, np.ndarray]], arrays: Arrays, *,
+    rng: np.random.Generator, directions: int | None = None,
+    suspects: Callable[[Any, np.ndarray], Suspects] | None = None,
+) -> list[TensorReport]:
+    """Check a pair of functions, every entry of every gradient; or, with `directions`, along that many random directions.
+
+    forward   called as forward(**arrays) -> (out, cache)
+    backward  called as backward(dout, cache) -> gradients by name
+    suspects  called as suspects(cache, dout) -> causes to try where a gradient is wrong
+
+    Raises AssertionError if backward writes into dout or an argument: somebody else may still need it.
+    """
+    arrays = {name: np.array(array) for name, array in arrays.items()}
+    before = {name: array.copy() for name, array in arrays.items()}
+    out, cache = forward(**arrays)
+    dout = rng.standard_normal(np.shape(out)) if np.ndim(out) else float(rng.uniform(0.5, 1.5))
+    kept = np.array(dout)
+    gradients = {name: np.array(gradient) for name, gradient in backward(dout, cache).items()}
+    _assert_unwritten("dout", np.asarray(dout), kept)
+    for name, array in arrays.items():
+        _assert_unwritten(name, array, before[name])
+
+    def f(**values: np.ndarray) -> Evaluation:
+        out, cache = forward(**values)
+        return Evaluation(out, masks_of(cache))
+
+    found = suspects(cache, kept) if suspects else None
+    if directions is None:
+        return check_entries(f, arrays, gradients, upstream=dout, suspects=found)
+    return check_directions(f, arrays, gradients, upstream=dout, rng=rng, directions=directions, suspects=found)
+
+
+def check_layer(
+    layer: Layer, x: np.ndarray, *, rng: np.random.Generator, training: bool = True, directions: int | None = None,
+    entries: int | None = None, labels: np.ndarray | None = None, suspects: SuspectsOf | None = None,
+) -> list[TensorReport]:
+    """Check the gradients of a layer or net, float64, with respect to its input x and to every parameter.
+
+    labels (N,) make it the check of a net: from the mean cross-entropy of its logits. Otherwise the upstream gradient is random.
+    directions: along that many random directions instead of entry by entry; entries: that many entries of each array, not all.
+    suspects: called as suspects(layer, dout, arrays) -> causes to try where a gradient is wrong.
+
+    Running statistics, the state of dropout's random numbers and the parameters are put back after every evaluation; the gradients of
+    the parameters are 0 afterwards.
+    Raises AssertionError if backward writes into its argument.
+    """
+    if directions is not None and entries is not None:
+        raise InputError("gradcheck: directions and entries, expected one of them: call it twice")
+    finish: Finish | None = None
+    if labels is not None:
+        def finish(logits: np.ndarray) -> tuple[np.ndarray | float, np.ndarray]:
+            loss, cache = F.softmax_cross_entropy_forward(logits, labels)
+            return float(loss), F.softmax_cross_entropy_backward(cache)
+
+    parameters = layer.named_parameters()
+    arrays = {"x": np.array(x)} | {name: parameter.data for name, parameter in parameters.items()}
+    if "x" in parameters:
+        raise InputError("gradcheck: a parameter is called x, like the input; rename it")
+
+    generators = {name: copy.deepcopy(leaf.rng) for name, leaf in leaves(layer).items() if isinstance(leaf, Dropout) and leaf.rng}
+
+    def f(x: np.ndarray, **values: np.ndarray) -> Evaluation:
+        with _restored(layer, generators):
+            for name, value in values.items():
+                parameters[name].data = value
+            out, masks = _forward(layer, x, training)
+            return Evaluation(out if finish is None else finish(out)[0], masks)
+
+    upstream: np.ndarray | float
+    with _restored(layer, generators):
+        for parameter in parameters.values():
+            parameter.zero_grad()
+        out, _ = _forward(layer, arrays["x"], training)
+        # A net's upstream gradient is that of a number, and not 1, so that a factor forgotten on the way shows
+        upstream = rng.standard_normal(out.shape) if finish is None else float(rng.uniform(0.5, 1.5))
+        dout = np.array(upstream) if finish is None else upstream * finish(out)[1]
+        kept = dout.copy()
+        dx = layer.backward(dout, **_need_dx(layer))
+        _assert_unwritten("dout", dout, kept)
+        gradients = {"x": np.array(dx)} | {name: parameter.grad.copy() for name, parameter in parameters.items()}
+        found = suspects(layer, kept, arrays) if suspects else None
+        for parameter in parameters.values():
+            parameter.zero_grad()
+    if directions is not None:
+        return check_directions(f, arrays, gradients, upstream=upstream, rng=rng, directions=directions, suspects=found)
+    return check_entries(f, arrays, gradients, upstream=upstream, entries=entries, rng=rng, suspects=found)
+
+
+def masks_of(cache: Any) -> tuple[np.ndarray, ...]:
+    """The choices that a pair made, from its cache: the signs of a ReLU, the winners of a max pool."""
+    if isinstance(cache, F.ReLUCache):
+        return (cache.out > 0,)
+    return (cache.winners,) if isinstance(cache, F.MaxPoolCache) else ()
+
+
+def _forward(layer: Layer, x: np.ndarray, training: bool) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    masks: list[np.ndarray] = []
+    with watched(layer, lambda name, leaf, x, out: masks.extend(masks_of(leaf._cache))):
+        out = layer.forward(x, training=training, keep_cache=True)
+    return out, tuple(masks)
+
+
+def _need_dx(layer: Layer) -> dict[str, Any]:
+    """A net does not compute the gradient of its pictures unless it is asked to."""
+    return {"need_dx": True} if "need_dx" in (layer.backward.__kwdefaults__ or {}) else {}
+
+
+@contextmanager
+def _restored(layer: Layer, generators: Mapping[str, np.random.Generator]) -> Iterator[None]:
+    """Put back, after the block, what a forward pass moves: parameters, running statistics, dropout's random numbers.
+
+    Inside it dropout draws from copies of `generators`, so that every evaluation has the same masks, whoever else draws from them.
+    """
+    layers, parameters = leaves(layer), {name: parameter.data for name, parameter in layer.named_parameters().items()}
+    buffers = {name: buffer.copy() for name, buffer in layer.named_buffers().items()}
+    before = {name: _dropout(layers[name]).rng for name in generators}
+    for name, generator in generators.items():
+        _dropout(layers[name]).rng = copy.deepcopy(generator)
+    try:
+        yield
+    finally:
+        for name, parameter in layer.named_parameters().items():
+            parameter.data = parameters[name]
+        for name, buffer in layer.named_buffers().items():
+            buffer[...] = buffers[name]
+        for name in generators:
+            _dropout(layers[name]).rng = before[name]
+
+
+def _dropout(layer: Layer) -> Dropout:
+    assert isinstance(layer, Dropout)
+    return layer
+
+
+def _assert_unwritten(name: str, array: np.ndarray, before: np.ndarray) -> None:
+    if not np.array_equal(array, before):
+        raise AssertionError(f"gradcheck: backward wrote into {name}, which others still need: the other branch of a block, say")

@@ -1,0 +1,287 @@
+"""Every operation, layer and block, a ResNet-8 and a ResNet-20: what is checked, and how it went."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resnet_np import backend
+from resnet_np import functional as F
+from resnet_np.gradcheck.causes import assigned, factors, is_forward, is_gradient
+from resnet_np.gradcheck.differences import Suspects, TensorReport
+from resnet_np.gradcheck.subjects import check_layer, check_pair
+from resnet_np.layers import (
+    AveragePool2d,
+    BasicBlock,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool2d,
+    PaddedShortcut,
+    ReLU,
+    Sequential,
+    plain_block,
+)
+from resnet_np.models import resnet_cifar
+
+SINGLE, NET = 1e-6, 1e-5  # bars: the largest relative error of an operation, layer or block; of a whole net
+
+Check = Callable[[np.random.Generator], list[TensorReport]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One line of the table: a name, the bar, and the check itself, which is given its own random numbers."""
+
+    name: str
+    mode: str  # "every entry" or "directions"
+    bar: float
+    check: Check
+
+
+@dataclass(frozen=True)
+class Row:
+    """How the check of a subject went."""
+
+    name: str
+    mode: str
+    bar: float
+    kernels: tuple[str, ...]  # the files that ran: "conv/jit"
+    reports: tuple[TensorReport, ...]
+    failure: str  # why there are no reports
+    seconds: float
+
+    @property
+    def passes(self) -> bool:
+        return not self.failure and bool(self.reports) and all(report.passes(self.bar) for report in self.reports)
+
+    @property
+    def worst(self) -> TensorReport:
+        """The report that failed, or else the one with the largest error."""
+        return max(self.reports, key=lambda report: (not report.passes(self.bar), report.error))
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self) | {"passes": self.passes, "reports": [vars(report) for report in self.reports]}
+
+
+def run(subject: Subject) -> Row:
+    """Check one subject on the backend in use, with random numbers that depend on its name alone."""
+    start = time.perf_counter()
+    reports: list[TensorReport] = []
+    failure = ""
+    with backend.recorded() as kernels:
+        try:
+            reports = subject.check(np.random.default_rng(list(subject.name.encode())))
+        except (AssertionError, ValueError, IndexError, TypeError) as error:  # what wrong code does when it meets the checker
+            failure = str(error) or type(error).__name__
+    return Row(subject.name, subject.mode, subject.bar, tuple(sorted(kernels)), tuple(reports), failure, time.perf_counter() - start)
+
+
+def subjects() -> Iterator[Subject]:
+    """The whole table, in order."""
+    yield from _operations()
+    yield from _layers()
+    yield from _blocks()
+    yield from _nets()
+
+
+# Operations
+
+def _operations() -> Iterator[Subject]:
+    for name, x_shape, w_shape, stride, pad in (
+        ("3x3", (2, 3, 5, 6), (4, 3, 3, 3), 1, 1), ("3x3, stride 2", (2, 3, 7, 7), (4, 3, 3, 3), 2, 1),
+        ("1x1, stride 2", (2, 3, 5, 5), (6, 3, 1, 1), 2, 0), ("2x4, stride 3", (2, 2, 7, 8), (3, 2, 2, 4), 3, 0),
+        ("7x7, stride 2", (1, 2, 9, 9), (2, 2, 7, 7), 2, 3),
+    ):
+        yield Subject(f"conv2d {name}", "every entry", SINGLE, _conv(x_shape, w_shape, stride, pad, None))
+    for name, x_shape, w_shape, stride in (
+        ("16 channels, 32x32", (2, 16, 32, 32), (16, 16, 3, 3), 1), ("32 to 64, 16x16, stride 2", (2, 32, 16, 16), (64, 32, 3, 3), 2),
+    ):
+        yield Subject(f"conv2d {name}", "directions", SINGLE, _conv(x_shape, w_shape, stride, 1, 3))
+    yield Subject("batchnorm", "every entry", SINGLE, _batchnorm)
+    yield Subject("batchnorm, frozen statistics", "every entry", SINGLE, _batchnorm_frozen)
+    yield _pair("relu", F.relu_forward, lambda dout, cache: {"x": F.relu_backward(dout, cache)}, x=(3, 4, 5))
+    yield _pair("add", lambda a, b: (F.add_forward(a, b), None),
+                lambda dout, _: dict(zip("ab", F.add_backward(dout), strict=True)), a=(2, 3, 4), b=(2, 3, 4))
+    for side in ("both", "end"):
+        yield _pair(f"shortcut A, zeros {side}", lambda x, side=side: F.shortcut_forward(x, channels=7, stride=2, zero_pad=side),
+                    lambda dout, cache: {"x": F.shortcut_backward(dout, cache)}, x=(2, 3, 5, 5))
+    yield _pair("global average pool", F.global_average_pool_forward,
+                lambda dout, cache: {"x": F.global_average_pool_backward(dout, cache)}, x=(2, 3, 4, 5))
+    for k, stride, pad in ((2, 2, 0), (3, 2, 1)):
+        yield _pair(f"max pool {k}x{k}, stride {stride}", lambda x, k=k, stride=stride, pad=pad: F.max_pool_forward(
+            x, k=k, stride=stride, pad=pad), lambda dout, cache: {"x": F.max_pool_backward(dout, cache)}, x=(2, 2, 7, 8))
+        yield _pair(f"average pool {k}x{k}, stride {stride}", lambda x, k=k, stride=stride: F.average_pool_forward(
+            x, k=k, stride=stride), lambda dout, cache: {"x": F.average_pool_backward(dout, cache)}, x=(2, 2, 7, 8))
+    yield _pair("linear", F.linear_forward, lambda dout, cache: dict(zip("xwb", F.linear_backward(dout, cache), strict=True)),
+                x=(3, 4), w=(4, 4), b=(4,))
+    yield _pair("dropout", lambda x: F.dropout_forward(x, rate=0.4, rng=np.random.default_rng(1)),
+                lambda dout, cache: {"x": F.dropout_backward(dout, cache)}, x=(5, 6))
+    for name, smoothing in (("", 0.0), (", labels smoothed", 0.1)):
+        yield Subject(f"softmax cross-entropy{name}", "every entry", SINGLE, _cross_entropy(np.array([0, 3, 1, 4]), smoothing))
+    mixed = np.array([[0.7, 0.3, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0.2, 0, 0, 0.8], [0.25, 0.25, 0.25, 0.25, 0]])
+    yield Subject("softmax cross-entropy, labels mixed", "every entry", SINGLE, _cross_entropy(mixed, 0.0))
+
+
+def _pair(name: str, forward: Callable, backward: Callable[[Any, Any], Mapping], **shapes: tuple[int, ...]) -> Subject:
+    def check(rng: np.random.Generator) -> list[TensorReport]:
+        arrays = {key: rng.standard_normal(shape) for key, shape in shapes.items()}
+        return check_pair(forward, backward, arrays, rng=rng)
+
+    return Subject(name, "every entry", SINGLE, check)
+
+
+def _conv(x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: int, pad: int, directions: int | None) -> Check:
+    def suspects(cache: F.ConvCache, dout: np.ndarray) -> Suspects:
+        rows, columns = (_windows(size, k, stride, pad) for size, k in zip(x_shape[2:], w_shape[2:], strict=True))
+        windows = np.broadcast_to(rows[:, None] * columns, x_shape)
+        return {"x": [assigned(windows)], "w": factors({"the batch size": x_shape[0]})}
+
+    def backward(dout: np.ndarray, cache: F.ConvCache) -> Mapping[str, np.ndarray]:
+        dx, dw = F.conv2d_backward(dout, cache)
+        assert dx is not None  # need_dx is True
+        return {"x": dx, "w": dw}
+
+    return lambda rng: check_pair(
+        lambda x, w: F.conv2d_forward(x, w, stride=stride, pad=pad), backward,
+        {"x": rng.standard_normal(x_shape), "w": rng.standard_normal(w_shape)},
+        rng=rng, directions=directions, suspects=suspects)
+
+
+def _windows(size: int, k: int, stride: int, pad: int) -> np.ndarray:
+    """How many windows of a row of `size` pixels see each of them."""
+    places = np.arange((size + 2 * pad - k) // stride + 1)[:, None] * stride + np.arange(k) - pad
+    return np.bincount(places[(places >= 0) & (places < size)], minlength=size)
+
+
+def _batchnorm(rng: np.random.Generator) -> list[TensorReport]:
+    shape = (3, 2, 4, 5)
+    sizes = {"the batch size": 3, "the pixels of a map": 20, "the values of a channel": 60}
+
+    def suspects(cache: F.BatchNormCache, dout: np.ndarray) -> Suspects:
+        scale = (cache.gamma * cache.inv_std)[:, None, None]
+        centred = dout - dout.mean((0, 2, 3), keepdims=True)
+        return {"x": [is_gradient("mean and variance treated as constants", scale * dout),
+                      is_gradient("variance treated as a constant", scale * centred),
+                      is_forward("forward does not use the statistics of the batch: running ones?", scale * dout), *factors(sizes)],
+                "gamma": factors(sizes), "beta": factors(sizes)}
+
+    return check_pair(
+        F.batchnorm_forward, lambda dout, cache: dict(zip(("x", "gamma", "beta"), F.batchnorm_backward(dout, cache), strict=True)),
+        {"x": rng.standard_normal(shape) + 1, "gamma": rng.standard_normal(2), "beta": rng.standard_normal(2)},
+        rng=rng, suspects=suspects)
+
+
+def _batchnorm_frozen(rng: np.random.Generator) -> list[TensorReport]:
+    mean, var = rng.standard_normal(2), rng.uniform(0.5, 2, 2)
+    return check_pair(
+        lambda x, gamma, beta: F.batchnorm_frozen_forward(x, gamma, beta, mean, var),
+        lambda dout, cache: dict(zip(("x", "gamma", "beta"), F.batchnorm_frozen_backward(dout, cache), strict=True)),
+        {"x": rng.standard_normal((3, 2, 4, 5)), "gamma": rng.standard_normal(2), "beta": rng.standard_normal(2)}, rng=rng)
+
+
+def _cross_entropy(labels: np.ndarray, smoothing: float) -> Check:
+    def suspects(cache: F.CrossEntropyCache, dout: np.ndarray) -> Suspects:
+        count = len(cache.targets)
+        return {"logits": [is_gradient("the labels are not subtracted", dout * cache.probabilities / count),
+                           *factors({"the batch size": count})]}
+
+    return lambda rng: check_pair(
+        lambda logits: F.softmax_cross_entropy_forward(logits, labels, smoothing=smoothing),
+        lambda dout, cache: {"logits": dout * F.softmax_cross_entropy_backward(cache)},
+        {"logits": rng.standard_normal((4, 5))}, rng=rng, suspects=suspects)
+
+
+# Layers and blocks
+
+def _layers() -> Iterator[Subject]:
+    yield _layer("Conv2d", lambda rng: Conv2d(3, 4, 3, stride=2, pad=1, rng=rng), (2, 3, 5, 5))
+    yield _layer("BatchNorm2d, training", lambda rng: BatchNorm2d(3), (3, 3, 4, 4))
+    yield _layer("BatchNorm2d, evaluating", lambda rng: _after_some_batches(BatchNorm2d(3), rng), (3, 3, 4, 4), training=False)
+    yield _layer("BatchNorm2d, frozen", lambda rng: _frozen(_after_some_batches(BatchNorm2d(3), rng)), (3, 3, 4, 4))
+    yield _layer("ReLU", lambda rng: ReLU(), (3, 4, 5, 5))
+    yield _layer("MaxPool2d", lambda rng: MaxPool2d(3, stride=2, pad=1), (2, 2, 6, 6))
+    yield _layer("AveragePool2d", lambda rng: AveragePool2d(2, stride=2), (2, 2, 6, 6))
+    yield _layer("GlobalAveragePool", lambda rng: GlobalAveragePool(), (2, 3, 4, 4))
+    yield _layer("Dropout, training", lambda rng: _dropout(rng), (5, 6))
+    yield _layer("Dropout, evaluating", lambda rng: _dropout(rng), (5, 6), training=False)
+    yield _layer("Linear", lambda rng: Linear(5, 3, rng=rng), (4, 5))
+    yield _layer("PaddedShortcut", lambda rng: PaddedShortcut(6, stride=2, zero_pad="both"), (2, 3, 5, 5))
+    yield _layer("Sequential conv, bn, relu", lambda rng: Sequential(
+        conv=Conv2d(2, 3, 3, pad=1, rng=rng), bn=BatchNorm2d(3), relu=ReLU()), (2, 2, 5, 5))
+
+
+def _blocks() -> Iterator[Subject]:
+    yield _layer("BasicBlock, identity", _block(4, 1, "A", "both"), (2, 4, 5, 5), suspects=_branches)
+    yield _layer("BasicBlock, option A, zeros both", _block(2, 2, "A", "both"), (2, 2, 5, 5), suspects=_branches)
+    yield _layer("BasicBlock, option A, zeros end", _block(2, 2, "A", "end"), (2, 2, 5, 5), suspects=_branches)
+    yield _layer("BasicBlock, option B", _block(2, 2, "B", "both"), (2, 2, 5, 5), suspects=_branches)
+    yield _layer("plain block", lambda rng: plain_block(2, 4, stride=2, rng=rng), (2, 2, 5, 5))
+
+
+def _layer(name: str, make: Callable[[np.random.Generator], Layer], shape: tuple[int, ...], **options: Any) -> Subject:
+    def check(rng: np.random.Generator) -> list[TensorReport]:
+        layer = make(rng).astype(np.float64)
+        for parameter in layer.named_parameters().values():  # gamma = 1 and beta = 0 would hide mistakes
+            parameter.data += 0.1 * rng.standard_normal(parameter.data.shape)
+        return check_layer(layer, rng.standard_normal(shape), rng=rng, **options)
+
+    return Subject(name, "every entry", SINGLE, check)
+
+
+def _block(channels: int, stride: int, shortcut: Any, zero_pad: Any) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: BasicBlock(channels, 4, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
+
+
+def _branches(block: Layer, dout: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Suspects:
+    """What the gradient of x would be if a branch were forgotten."""
+    assert isinstance(block, BasicBlock)
+    block.forward(arrays["x"], training=True)
+    d_sum = block.relu2.backward(dout)
+    main, shortcut = block.main.backward(d_sum), block.shortcut.backward(d_sum)
+    return {"x": [is_gradient("the shortcut's gradient is forgotten", main),
+                  is_gradient("the main branch's gradient is forgotten", shortcut),
+                  is_gradient("the shortcut's gradient is subtracted", main - shortcut)]}
+
+
+def _after_some_batches(norm: BatchNorm2d, rng: np.random.Generator) -> BatchNorm2d:
+    for _ in range(3):
+        norm.forward(rng.standard_normal((4, 3, 4, 4)).astype(np.float32) * 2 + 1, training=True, keep_cache=False)
+    return norm
+
+
+def _frozen(layer: Layer) -> Layer:
+    layer.freeze()
+    return layer
+
+
+def _dropout(rng: np.random.Generator) -> Dropout:
+    layer = Dropout(0.4)
+    layer.rng = rng
+    return layer
+
+
+# Nets: from the loss to the pictures and to every parameter
+
+def _nets() -> Iterator[Subject]:
+    yield _net("ResNet-8, option A", 3, lambda: resnet_cifar(8, seed=1))
+    yield _net("ResNet-8, option B, dropout", 3, lambda: resnet_cifar(8, "B", dropout=0.3, seed=2))
+    yield _net("ResNet-8, option A, entries", None, lambda: resnet_cifar(8, seed=3))
+    yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
+    yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
+
+
+def _net(name: str, directions: int | None, make: Callable[[], Layer]) -> Subject:
+    def check(rng: np.random.Generator) -> list[TensorReport]:
+        net = make().astype(np.float64)
+        if "dropout" in net.children:
+            net.children["dropout"].rng = rng  # type: ignore[attr-defined]
+        x, labels = rng.standard_normal((4, 3, 16, 16)), rng.integers(0, 10, 4)
+        return check_layer(net, x, rng=rng, labels=labels, directions=directions, entries=None if directions else 4)
+
+    return Subject(name, "directions" if directions else "some entries", NET, check)
