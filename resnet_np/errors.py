@@ -31,3 +31,9 @@ class TrainingError(ResNetNpError):
     """A run that started and failed."""
 
     exit_code = 1
+
+
+class GradientError(ResNetNpError):
+    """A gradient, or a rule beside it, that the checker rejects."""
+
+    exit_code = 1

@@ -5,10 +5,10 @@ import os
 import sys
 
 from resnet_np import __version__
-from resnet_np.cli import doctor, evaluate, summary, train
+from resnet_np.cli import doctor, evaluate, gradcheck, summary, train
 from resnet_np.errors import ResNetNpError
 
-COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "doctor": doctor}
+COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "gradcheck": gradcheck, "doctor": doctor}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,9 @@ HELP = "layers, output shapes, parameters, multiply-adds and memory of a net"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="resnet<6n+2>: resnet20, resnet56, resnet110 ...; plain<6n+2>: without shortcuts")
+    parser.add_argument(
+        "model", metavar="MODEL", help="resnet<6n+2>: resnet20, resnet56, resnet110 ...; plain<6n+2>: without shortcuts"
+    )
     parser.add_argument("--shortcut", choices=["A", "B"], default="A", help="A zeros (the paper), B a 1x1 convolution")
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="outputs (default: 10)")
     parser.add_argument("--image-size", type=int, default=32, metavar="PIXELS", help="side of the picture (default: 32)")

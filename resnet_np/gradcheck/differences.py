@@ -230,5 +230,5 @@ def _check_arguments(f: Function, arrays: Arrays, analytic: Arrays, upstream: np
         raise InputError(f"gradcheck: upstream is {given.shape}, expected {out.shape}, like the output of f")
     if out.size > 1 and given.min() == given.max():
         raise InputError(f"gradcheck: upstream is {given.flat[0]:g} everywhere, expected random numbers "
-                         "(rng.standard_normal): a constant has gradient 0 through softmax and batch norm")
+                         "(rng.standard_normal); a constant has gradient 0 through softmax and batch norm")
     return masks

@@ -57,15 +57,16 @@ def evaluation_uses_the_running_statistics() -> None:
     norm.buffers["running_mean"][...], norm.buffers["running_var"][...] = [1, 2], [3, 4]
     expected = (x - np.reshape([1, 2], (2, 1, 1))) / np.sqrt(np.reshape([3, 4], (2, 1, 1)) + 1e-5)
     of_batch, _ = F.batchnorm_forward(x, norm.weight.data, norm.bias.data)
-    _agree("the output in evaluation", norm.forward(x, training=False), expected, {"the statistics of the batch are used": of_batch})
+    out = norm.forward(x, training=False)
+    _agree("the output in evaluation", out, expected, {"the statistics of the batch are used": of_batch})
 
 
 def a_frozen_batch_norm_keeps_its_statistics() -> None:
     norm = BatchNorm2d(2)
     norm.freeze()
     norm.forward(np.random.default_rng(5).standard_normal((4, 2, 3, 3)).astype(np.float32) + 5, training=True)
-    _agree("the running mean of a frozen layer", norm.buffers["running_mean"], np.zeros(2), {})
-    _agree("the running variance of a frozen layer", norm.buffers["running_var"], np.ones(2), {})
+    kept = bool((norm.buffers["running_mean"] == 0).all()) and bool((norm.buffers["running_var"] == 1).all())
+    _require(kept, "the running statistics of a frozen layer moved", "they are updated as if it were not frozen")
 
 
 def softmax_survives_large_logits() -> None:
@@ -86,7 +87,8 @@ def of_equal_pixels_the_first_wins() -> None:
 
 def padding_never_wins_a_max_pool() -> None:
     out, _ = F.max_pool_forward(np.full((1, 1, 3, 3), -2.0), k=3, stride=2, pad=1)
-    _agree("the maximum of negative pixels", out, np.full((1, 1, 2, 2), -2.0), {"padded with 0 instead of -inf": np.zeros((1, 1, 2, 2))})
+    _agree("the maximum of negative pixels", out, np.full((1, 1, 2, 2), -2.0), {
+        "padded with 0 instead of -inf": np.zeros((1, 1, 2, 2))})
 
 
 def dropout_keeps_the_expectation() -> None:
@@ -103,7 +105,7 @@ def relu_leaves_its_argument_alone() -> None:
     """The upstream gradient of a block goes down two branches; nobody may write into it."""
     dout, x = np.ones((2, 4)), np.array([[1.0, -1, 1, -1]] * 2)
     F.relu_backward(dout, F.relu_forward(x)[1])
-    _require(bool((dout == 1).all()), "ReLU's backward pass wrote into dout", "the shortcut, which still needs it, gets a wrong gradient")
+    _require(bool((dout == 1).all()), "ReLU's backward pass wrote into dout", "the shortcut still needs it")
 
 
 def weight_decay_is_applied_once_and_to_all() -> None:
@@ -169,9 +171,9 @@ def _require(holds: bool, what: str, cause: str) -> None:
 def _agree(what: str, ours: np.ndarray, expected: np.ndarray, suspects: dict[str, np.ndarray]) -> None:
     if ours.shape == expected.shape and np.allclose(ours, expected, rtol=1e-5, atol=1e-6):
         return
-    cause = next((cause for cause, wrong in suspects.items() if ours.shape == wrong.shape and np.allclose(ours, wrong, rtol=1e-5)), "")
+    alike = (cause for cause, wrong in suspects.items() if ours.shape == wrong.shape and np.allclose(ours, wrong, rtol=1e-5))
     shown, wanted = (np.array2string(np.ravel(array)[:3], precision=4) for array in (ours, expected))
-    _require(False, f"{what} is {shown}, expected {wanted}", cause)
+    _require(False, f"{what} is {shown}, expected {wanted}", next(alike, ""))
 
 
 def _correlate(x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> np.ndarray:

@@ -64,8 +64,8 @@ def check_layer(
     directions: along that many random directions instead of entry by entry; entries: that many entries of each array, not all.
     suspects: called as suspects(layer, dout, arrays) -> causes to try where a gradient is wrong.
 
-    Running statistics, the state of dropout's random numbers and the parameters are put back after every evaluation; the gradients of
-    the parameters are 0 afterwards.
+    Running statistics, the state of dropout's random numbers and the parameters are put back after every evaluation; the gradients
+    of the parameters are 0 afterwards.
     Raises AssertionError if backward writes into its argument.
     """
     if directions is not None and entries is not None:
@@ -158,4 +158,4 @@ def _dropout(layer: Layer) -> Dropout:
 
 def _assert_unwritten(name: str, array: np.ndarray, before: np.ndarray) -> None:
     if not np.array_equal(array, before):
-        raise AssertionError(f"gradcheck: backward wrote into {name}, which others still need: the other branch of a block, say")
+        raise AssertionError(f"gradcheck: backward wrote into {name}; others still need it: the other branch of a block, say")

@@ -79,7 +79,8 @@ def run(subject: Subject) -> Row:
             reports = subject.check(np.random.default_rng(list(subject.name.encode())))
         except (AssertionError, ValueError, IndexError, TypeError) as error:  # what wrong code does when it meets the checker
             failure = str(error) or type(error).__name__
-    return Row(subject.name, subject.mode, subject.bar, tuple(sorted(kernels)), tuple(reports), failure, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Row(subject.name, subject.mode, subject.bar, tuple(sorted(kernels)), tuple(reports), failure, seconds)
 
 
 def subjects() -> Iterator[Subject]:
@@ -94,13 +95,17 @@ def subjects() -> Iterator[Subject]:
 
 def _operations() -> Iterator[Subject]:
     for name, x_shape, w_shape, stride, pad in (
-        ("3x3", (2, 3, 5, 6), (4, 3, 3, 3), 1, 1), ("3x3, stride 2", (2, 3, 7, 7), (4, 3, 3, 3), 2, 1),
-        ("1x1, stride 2", (2, 3, 5, 5), (6, 3, 1, 1), 2, 0), ("2x4, stride 3", (2, 2, 7, 8), (3, 2, 2, 4), 3, 0),
+        ("3x3, no padding", (2, 3, 5, 6), (4, 3, 3, 3), 1, 0),
+        ("3x3", (2, 3, 5, 6), (4, 3, 3, 3), 1, 1),
+        ("3x3, stride 2", (2, 3, 7, 7), (4, 3, 3, 3), 2, 1),
+        ("1x1, stride 2", (2, 3, 5, 5), (6, 3, 1, 1), 2, 0),
+        ("2x4, stride 3", (2, 2, 7, 8), (3, 2, 2, 4), 3, 0),
         ("7x7, stride 2", (1, 2, 9, 9), (2, 2, 7, 7), 2, 3),
     ):
         yield Subject(f"conv2d {name}", "every entry", SINGLE, _conv(x_shape, w_shape, stride, pad, None))
     for name, x_shape, w_shape, stride in (
-        ("16 channels, 32x32", (2, 16, 32, 32), (16, 16, 3, 3), 1), ("32 to 64, 16x16, stride 2", (2, 32, 16, 16), (64, 32, 3, 3), 2),
+        ("16 channels, 32x32", (2, 16, 32, 32), (16, 16, 3, 3), 1),
+        ("32 to 64, 16x16, stride 2", (2, 32, 16, 16), (64, 32, 3, 3), 2),
     ):
         yield Subject(f"conv2d {name}", "directions", SINGLE, _conv(x_shape, w_shape, stride, 1, 3))
     yield Subject("batchnorm", "every entry", SINGLE, _batchnorm)

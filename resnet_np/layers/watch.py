@@ -23,7 +23,7 @@ def leaves(net: Layer, name: str = "") -> dict[str, Layer]:
 
 @contextmanager
 def watched(net: Layer, seen: Seen) -> Iterator[None]:
-    """Inside the `with` block every forward pass of a leaf ends with a call of seen(name, layer, x, out), in the order of computation.
+    """Inside the `with` block every forward pass of a leaf ends with a call of seen(name, layer, x, out), in order of computation.
 
     `seen` may look at layer._cache, which is what the layer has kept, and must not write into anything.
     """

@@ -10,7 +10,18 @@ import numpy as np
 
 from resnet_np.data.randomness import generator
 from resnet_np.errors import InputError
-from resnet_np.layers import BasicBlock, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, ReLU, Sequential, plain_block
+from resnet_np.layers import (
+    BasicBlock,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    ReLU,
+    Sequential,
+    plain_block,
+)
 
 FILTERS = (16, 32, 64)
 DEEPEST = 1202  # the paper's deepest; a typing error must not fill the memory
@@ -97,15 +108,18 @@ def resnet_cifar(
         raise InputError(f"resnet_cifar: dropout is {dropout!r}, expected a number of at least 0 and below 1")
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
         raise InputError(f"resnet_cifar: classes is {classes!r}, expected a whole number of at least 2")
-    return ResNetCifar(depth, shortcut=shortcut, zero_pad=zero_pad, dropout=dropout, classes=classes, rng=generator(seed, 0, "init"))
+    rng = generator(seed, 0, "init")
+    return ResNetCifar(depth, shortcut=shortcut, zero_pad=zero_pad, dropout=dropout, classes=classes, rng=rng)
 
 
 def parse_name(name: str) -> tuple[Literal["resnet", "plain"], int]:
     """ "resnet20" -> ("resnet", 20), "plain20" -> ("plain", 20). Raises InputError for a name that is no CIFAR net."""
     match = re.fullmatch(r"(resnet|plain)(\d{1,9})", name)
     if not match:
-        raise InputError(f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110, another resnet<6n+2>, or "
-                         "plain<6n+2>, its twin without shortcuts")
+        raise InputError(
+            f"model: got {name!r}, expected resnet20, resnet32, resnet44, resnet56, resnet110, another resnet<6n+2>, "
+            "or plain<6n+2>, its twin without shortcuts"
+        )
     family: Literal["resnet", "plain"] = "plain" if match[1] == "plain" else "resnet"
     _check_depth("model:", int(match[2]), family)
     return family, int(match[2])

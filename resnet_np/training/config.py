@@ -24,7 +24,7 @@ class Config:
     """
 
     preset: str = _option("quick", "the recipe that the other options change", ("quick", "short", "paper"))
-    model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet32, resnet56, resnet110 ...; plain<6n+2>: the same without shortcuts")
+    model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet56, resnet110 ...; plain<6n+2>: the same without shortcuts")
     shortcut: Literal["A", "B"] = _option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
     zero_pad: Literal["both", "end"] = _option(
         "both", "option A's zero channels: half before and half after, or all after", ("both", "end")

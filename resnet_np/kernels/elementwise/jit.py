@@ -1,4 +1,5 @@
-"""ReLU, addition and multiplication compiled by Numba. One image a loop turn: what a thread computes does not depend on the others."""
+"""ReLU, addition and multiplication compiled by Numba. One image a loop turn: what a thread computes does not depend on
+the others."""
 
 from numba import prange
 

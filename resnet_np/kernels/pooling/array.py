@@ -5,7 +5,7 @@ Global average
 (2) d out[n, c] / d x[n, c, h, w] = 1 / (H W), so dx[n, c, h, w] = dout[n, c] / (H W)
 
 Max: p runs over the k^2 places of a window; x_p[oh, ow] = x[oh stride + i - pad, ow stride + j - pad] is the map as place p sees it
-(3) out = max over p of x_p; winner = the first p that reaches it. Padding is -inf: it never wins, because every window holds a pixel
+(3) out = max over p of x_p; winner = the first p that reaches it. Padding is -inf: it never wins, as every window holds a pixel
 (4) d out / d x_p = 1 where p is the winner, else 0: dx[winner] += dout, for every window
 
 Average
@@ -35,7 +35,7 @@ def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.nda
         h = np.arange(seen.shape[2]) * stride + place[0] - pad
         w = np.arange(seen.shape[3]) * stride + place[1] - pad
         if out is None or winners is None:
-            # Where all pixels of a window are -inf nothing beats the first place. If that is padding, the first pixel is the winner.
+            # Where all pixels of a window are -inf nothing beats the first place. If that is padding, the first pixel wins.
             first = np.maximum(h, 0)[:, None] * W + np.maximum(w, 0)
             out, winners = seen.copy(), np.broadcast_to(first, seen.shape).astype(np.int32)
             continue

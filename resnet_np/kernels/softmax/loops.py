@@ -1,8 +1,9 @@
 """Softmax and cross-entropy in plain loops. N image, K class.
 
 p[k] = exp(z[k]) / sum of exp(z[j]), for the logits z of an image; with its targets t, which sum to 1, the loss is
--sum of t[k] log p[k]: -log p[label] where t is 1 at the label and 0 elsewhere. exp(z) overflows beyond z = 710, but p stays the same when one number is subtracted from every logit: with the largest subtracted, every exp is
-at most 1.
+-sum of t[k] log p[k]: -log p[label] where t is 1 at the label and 0 elsewhere. exp(z) overflows
+beyond z = 710, but p stays the same when one number is subtracted from every logit: with the largest subtracted, every exp
+is at most 1.
 """
 
 import math

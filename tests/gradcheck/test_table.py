@@ -1,0 +1,74 @@
+"""The whole table holds, on the kernels that train and on the array code; and every planted bug is caught."""
+
+import os
+
+import pytest
+
+from resnet_np import backend, kernels
+from resnet_np.gradcheck import planting, rules, table
+from resnet_np.gradcheck.mutants import MUTANTS
+
+SUBJECTS = {subject.name: subject for subject in table.subjects()}
+
+
+@pytest.fixture(params=[pytest.param("numpy", marks=pytest.mark.nojit), "numba"])
+def running(request):
+    if request.param == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        pytest.skip("NUMBA_DISABLE_JIT is set: the numba backend cannot run")
+    with backend.using(request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_gradient(running, name):
+    row = table.run(SUBJECTS[name])
+    assert row.passes, row.failure or row.worst.describe(row.bar)
+    assert row.bar <= (table.NET if "net" in name.lower() else table.SINGLE)
+    assert row.kernels and {kernel.partition("/")[2] for kernel in row.kernels} == {backend.FILES[running]}
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=rules.name_of)
+def test_rule(running, rule):
+    assert rules.broken(rule) == ""
+
+
+@pytest.mark.nojit
+def test_no_kernel_is_left_out():
+    """Every folder of kernels is used by a row of one operation."""
+    folders = {path.name for path in map(type(planting.PACKAGE), kernels.__path__) for path in path.iterdir()
+               if (path / "loops.py").is_file()}
+    with backend.using("numpy"):
+        single = [subject for subject in SUBJECTS.values() if subject.bar == table.SINGLE]
+        used = {kernel.partition("/")[0] for subject in single for kernel in table.run(subject).kernels}
+    assert used == folders
+
+
+@pytest.mark.nojit
+def test_the_plantings_fit_the_source():
+    """Sixteen bugs, each a text that occurs once, four of them and more in compiled kernels."""
+    assert {mutant.bug for mutant in MUTANTS} == set(range(1, 17))
+    for mutant in MUTANTS:
+        text = (planting.PACKAGE / mutant.file).read_text()
+        assert text.count(mutant.old) == 1, mutant.title
+        compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+    compiled = [mutant for mutant in MUTANTS if mutant.backend == "numba"]
+    assert len({mutant.bug for mutant in compiled}) >= 4
+    assert all(mutant.file.endswith(("jit.py", "tiles.py")) for mutant in compiled)
+
+
+@pytest.mark.slow
+def test_every_planted_bug_is_caught():
+    verdicts = list(planting.verdicts())  # raises where the copy without a bug fails
+    assert len(verdicts) == len(MUTANTS)
+    assert [verdict.mutant.title for verdict in verdicts if not verdict.caught_by] == []
+    assert "the process itself" not in {verdict.caught_by for verdict in verdicts}  # caught by a check, not by a crash
+    assert len({verdict.mutant.bug for verdict in verdicts if verdict.cause}) >= 8
+
+
+@pytest.mark.slow
+def test_a_bug_that_nobody_looks_for_survives(monkeypatch):
+    """The harness reports what the checks find, no more: with checks that cannot see the bug, it is not caught."""
+    blind = [mutant for mutant in MUTANTS if mutant.bug == 16]
+    monkeypatch.setattr(planting, "MUTANTS", [type(blind[0])(**vars(blind[0]) | {"checks": ("relu",)})])
+    (verdict,) = planting.verdicts()
+    assert verdict.caught_by == "" and verdict.cause == ""
