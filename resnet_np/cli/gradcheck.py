@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
 from resnet_np.cli import options as shared
@@ -60,7 +61,7 @@ def _line(row: "Row") -> str:
     compared = sum(report.differences for report in row.reports)
     line = f"{row.name:38}{compared:9,}{row.worst.error:9.0e}{row.bar:7.0e}"
     kernels = " ".join(kernel.partition("/")[0] for kernel in row.kernels)
-    line += f"\n{kernels:>99}" if len(row.kernels) > KERNELS else f"   {kernels}"
+    line += f"\n{'':41}{kernels}" if len(row.kernels) > KERNELS else f"   {kernels}"
     return line if row.passes else f"{line}\n    {row.worst.describe(row.bar)}"
 
 
@@ -68,7 +69,7 @@ def _mutants(*, as_json: bool) -> None:
     from resnet_np.gradcheck import planting
 
     say = (lambda *_: None) if as_json else print
-    say("Bugs are planted in a copy of the package, one at a time; the checks must catch each. About a minute.\n")
+    say("Bugs are planted in a copy of the package, one at a time; each must be caught. About a minute.\n")
     found = []
     for verdict in planting.verdicts():
         found.append(verdict)
@@ -86,5 +87,5 @@ def _mutants(*, as_json: bool) -> None:
 def _verdict_lines(verdict: "Verdict") -> str:
     mutant = verdict.mutant
     caught = f"caught by: {verdict.caught_by}" if verdict.caught_by else "NOT CAUGHT"
-    message = verdict.message if len(verdict.message) <= 240 else verdict.message[:239] + "…"
-    return f"{mutant.bug:2}  {mutant.title} ({mutant.file})\n    {caught}\n" + (f"    {message}\n" if message else "")
+    message = textwrap.fill(verdict.message, 100, initial_indent="    ", subsequent_indent="    ")
+    return f"{mutant.bug:2}  {mutant.title} ({mutant.file})\n    {caught}\n{message}\n"

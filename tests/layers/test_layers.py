@@ -9,6 +9,7 @@ from resnet_np.layers import (
     Conv2d,
     Dropout,
     GlobalAveragePool,
+    Layer,
     Linear,
     MaxPool2d,
     PaddedShortcut,
@@ -284,3 +285,20 @@ def test_gradient_of_the_pictures_only_when_asked(rng):
     assert net.backward(dlogits) is None
     net.forward(x, training=True)
     assert net.backward(dlogits, need_dx=True).shape == x.shape
+
+
+def test_a_layer_without_passes():
+    with pytest.raises(NotImplementedError, match="Layer has no forward pass"):
+        Layer().forward(np.ones(3), training=True)
+    with pytest.raises(NotImplementedError, match="Layer has no backward pass"):
+        Layer().backward(np.ones(3))
+
+
+@pytest.mark.parametrize("state", ["evaluating", "frozen"])
+def test_dropout_drops_nothing_but_in_training(rng, state):
+    layer, x = dropout(), rng.standard_normal((4, 5)).astype(np.float32)
+    layer.freeze(state == "frozen")
+    np.testing.assert_array_equal(layer.forward(x, training=state == "frozen", keep_cache=True), x)
+    np.testing.assert_array_equal(layer.backward(x), x)
+    layer.freeze(False)
+    assert not layer.forward(x, training=True).all()
