@@ -16,7 +16,8 @@ pytestmark = pytest.mark.nojit
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """The operations only, and two planted bugs of array code."""
-    subjects = [subject for subject in table.subjects() if subject.name in ("batchnorm", "relu", "add", "ReLU", "max pool 2x2, stride 2")]
+    names = ("batchnorm", "relu", "add", "ReLU", "max pool 2x2, stride 2")
+    subjects = [subject for subject in table.subjects() if subject.name in names]
     monkeypatch.setattr(table, "subjects", lambda: iter(subjects))
     monkeypatch.setattr(planting, "MUTANTS", [mutant for mutant in MUTANTS if mutant.bug in (7, 16) and mutant.backend == "numpy"])
     monkeypatch.setenv("RESNET_NP_BACKEND", "numpy")
