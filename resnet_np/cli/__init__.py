@@ -12,7 +12,7 @@ COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "gradcheck
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 a run that failed, 2 a request that cannot be met, 130 Ctrl-C."""
+    """Run one command; returns the exit code: 0, 1 a run that failed, 2 a request that cannot be met, 130 Ctrl-C, 143 SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="resnet-np", description="ResNets on CIFAR-10 in NumPy and Numba, every gradient written by hand."
     )

@@ -11,8 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from resnet_np import backend
+from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
-from resnet_np.models import ResNetCifar, load_checkpoint
 from resnet_np.models.checkpoint import write_atomically
 from resnet_np.training import diagnosis, provenance, report
 from resnet_np.training.config import Config
@@ -73,11 +73,18 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
     epochs = -(-run.total // run.loader.steps_per_epoch)
     bar = tqdm(total=run.total, initial=run.progress.step, unit="step", disable=not progress, leave=False, dynamic_ncols=True)
     with _interruption() as interruption, bar:
-        while (done := len(run.progress.records)) < epochs:
+        while (done := len(run.progress.records)) < epochs and not _out_of_patience(run):
             bar.set_description(f"epoch {done + 1}/{epochs}")
             _epoch(run, workspace, interruption, bar)
             _finish_epoch(run, epochs, say)
             interruption.obey()
+    if done < epochs:
+        say(f"stopping   early: validation has not improved for {run.config.early_stopping} epochs")
+
+
+def _out_of_patience(run: Run) -> bool:
+    """Early stopping: whether the best epoch on validation is long past. Prechelt 1998, "Early stopping - but when?"."""
+    return 0 < run.config.early_stopping <= len(run.progress.records) - run.progress.best_epoch
 
 
 def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
@@ -91,7 +98,16 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
         t = state.step + 1
         with workspace:
             x, labels = run.loader.batch(t)
-        result = training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
+        result = training_step(
+            run.net,
+            run.optimiser,
+            x,
+            labels,
+            lr=run.rate(t),
+            workspace=workspace,
+            smoothing=run.config.label_smoothing,
+            rng=generator(run.config.seed, t, "dropout"),
+        )
         state.step = t
         state.loss += result.loss
         state.correct += result.correct
@@ -152,10 +168,11 @@ def _write_records(run: Run, say: Callable[[str], None]) -> None:
 
 
 def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
-    """The test set is read here, and only here: for the last weights and for the best on validation."""
+    """The test set is read here, and only here: for the last weights and, once they are restored, for the best on validation."""
     state = run.progress
     last = run.test(run.net)
-    best = run.test(_best(run))
+    run.restore_best()
+    best = run.test(run.net)
     pictures_seen = state.step * run.config.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {
@@ -166,6 +183,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         "best_epoch": state.best_epoch,
         "validation_accuracy": state.best_accuracy,
         "epochs": len(state.records),
+        "stopped_early": _out_of_patience(run),
         "steps": state.step,
         "seconds": state.seconds,
         "images_per_second": pictures_seen / training_seconds,
@@ -183,13 +201,6 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     )
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result
-
-
-def _best(run: Run) -> ResNetCifar:
-    try:
-        return load_checkpoint(run.folder.best).net
-    except CheckpointError as error:
-        raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {run.folder.last}") from error
 
 
 class _Interruption:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from resnet_np import backend
+from resnet_np.data import generator
 from resnet_np.models import parse_name
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
@@ -74,7 +75,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     seconds = []
     for _ in range(TRIAL_STEPS):
         start = time.perf_counter()
-        training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace)
+        training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace, rng=generator(run.config.seed, 0, "dropout"))
         seconds.append(time.perf_counter() - start)
     if compiled:
         compile.note_warm()

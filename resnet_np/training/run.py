@@ -9,7 +9,7 @@ import numpy as np
 from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
-from resnet_np.models import Checkpoint, ResNetCifar, parse_name, resnet_cifar, save_checkpoint
+from resnet_np.models import Checkpoint, ResNetCifar, load_checkpoint, parse_name, resnet_cifar, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -136,6 +136,13 @@ class Run:
         velocities = self.optimiser.state() if resumable else {}
         checkpoint = Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities)
         save_checkpoint(path, checkpoint, previous=self.folder.previous if resumable else None)
+
+    def restore_best(self) -> None:
+        """Give the net the weights that were best on validation. Raises CheckpointError if they cannot be read."""
+        try:
+            load_arrays(self.net, net_arrays(load_checkpoint(self.folder.best).net))
+        except CheckpointError as error:
+            raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {self.folder.last}") from error
 
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])

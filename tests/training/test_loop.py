@@ -215,3 +215,59 @@ def test_resume_keeps_recipe_and_backend(recipe, pictures, folder, monkeypatch):
             run(recipe(lr=0.01), pictures, folder, resume=True)
     with backend.using("loops"), pytest.raises(CheckpointError, match="pass --backend numpy"):
         run(recipe(), pictures, folder, resume=True)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("changes", [{"dropout": 0.5}, {"label_smoothing": 0.2}, {"cutout": 3}, {"mixup": 0.5},
+                                     {"weight_decay": 0.05}, {"augment": False}], ids=lambda changes: next(iter(changes)))
+def test_every_regulariser_changes_the_run_and_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch, changes):
+    ends = {}
+    for name, config in (("plain", recipe()), ("changed", recipe(**changes)), ("halved", recipe(**changes))):
+        with RunFolder.open(tmp_path / name, resume=False) as folder, monkeypatch.context() as patch:
+            if name == "halved":
+                stop_at_step(patch, 3)
+                with pytest.raises(KeyboardInterrupt):
+                    run(config, pictures, folder)
+            else:
+                run(config, pictures, folder)
+        if name == "halved":
+            with RunFolder.open(tmp_path / name, resume=True) as folder:
+                run(config, pictures, folder, resume=True)
+        ends[name] = weights(tmp_path / name / "last.npz")
+    assert same(ends["changed"], ends["halved"])
+    assert not same({k: ends["plain"][k] for k in ends["changed"]}, ends["changed"])
+
+
+@pytest.mark.nojit
+def test_the_loss_of_smoothed_labels_cannot_reach_zero(recipe, pictures, folder):
+    run(recipe(epochs=6, label_smoothing=0.4, augment=False), pictures, folder)
+    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert min(record["train_loss"] for record in records) > 0.5  # the entropy of (0.8, 0.2)
+    assert records[-1]["train_accuracy"] > 0.9
+
+
+@pytest.mark.nojit
+def test_early_stopping_goes_back_to_the_best_weights(recipe, pictures, folder, monkeypatch):
+    """Validation is best after epoch 2; three epochs later the run stops, with the weights of epoch 2."""
+    accuracies = iter([0.5, 0.8, 0.6, 0.7, 0.8, 0.9])
+    validate = loop.Run.validate
+    monkeypatch.setattr(loop.Run, "validate", lambda self: dataclasses.replace(validate(self), top1=next(accuracies)))
+    tested = []
+    test = loop.Run.test
+    monkeypatch.setattr(loop.Run, "test", lambda self, net: tested.append(net.conv1.weight.data.copy()) or test(self, net))
+    result, lines = run(recipe(epochs=9, early_stopping=3), pictures, folder)
+    assert (result["epochs"], result["best_epoch"], result["stopped_early"]) == (5, 2, True)
+    assert "stopping   early: validation has not improved for 3 epochs" in lines
+    np.testing.assert_array_equal(tested[0], weights(folder.last)["conv1.weight"])
+    np.testing.assert_array_equal(tested[1], weights(folder.best)["conv1.weight"])
+    assert not np.array_equal(*tested)
+    again, _ = run(recipe(epochs=9, early_stopping=3), pictures, folder, resume=True)  # nothing is left to be done
+    assert (again["epochs"], again["test_accuracy"]) == (5, result["test_accuracy"])
+
+
+@pytest.mark.nojit
+def test_a_plain_net_trains(recipe, pictures, folder):
+    result, lines = run(recipe(model="plain8", epochs=4), pictures, folder)
+    assert result["test_accuracy"] > 0.9 and not result["stopped_early"]
+    assert any("plain8, no shortcuts" in line for line in lines)
+    assert load_checkpoint(folder.last).net.architecture["shortcut"] == "none"
