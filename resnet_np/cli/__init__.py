@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 from resnet_np import __version__
 from resnet_np.cli import doctor, evaluate, gradcheck, summary, train
@@ -11,9 +12,16 @@ from resnet_np.errors import ResNetNpError
 COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "gradcheck": gradcheck, "doctor": doctor}
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, but for its errors: one line, without the page of usage that would push it off the screen."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 a run that failed, 2 a request that cannot be met, 130 Ctrl-C, 143 SIGTERM."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="resnet-np", description="ResNets on CIFAR-10 in NumPy and Numba, every gradient written by hand."
     )
     parser.add_argument("--version", action="version", version=f"resnet_np {__version__}")

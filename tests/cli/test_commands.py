@@ -58,7 +58,8 @@ def test_a_bad_request_is_one_line_and_exit_code_2(arguments, words, capsys):
 def test_what_argparse_refuses(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments.split())
-    assert stop.value.code == 2 and "error:" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and "error:" in err and "--help" in err and err.count("\n") == 1
 
 
 def test_a_batch_larger_than_the_data(data, tmp_path, capsys):
