@@ -2,7 +2,7 @@
 
 import math
 
-from resnet_np.kernels.compile import serial
+from resnet_np.kernels.compile import inline, serial
 from resnet_np.workspace import empty
 
 
@@ -27,34 +27,32 @@ def cross_entropy_backward(probabilities, targets):
     return dlogits
 
 
+@inline
+def _softmax_row(logits, n, out):
+    """Write the probabilities of image n; return the largest logit, and the sum of exp(logits - largest)."""
+    largest = logits[n, 0]
+    for k in range(1, logits.shape[1]):
+        largest = max(largest, logits[n, k])
+    total = 0.0
+    for k in range(logits.shape[1]):
+        total += math.exp(logits[n, k] - largest)
+    for k in range(logits.shape[1]):
+        out[n, k] = math.exp(logits[n, k] - largest) / total
+    return largest, total
+
+
 @serial
 def _probabilities(logits, out):
-    images, classes = logits.shape
-    for n in range(images):
-        largest = logits[n, 0]
-        for k in range(1, classes):
-            largest = max(largest, logits[n, k])
-        total = 0.0
-        for k in range(classes):
-            total += math.exp(logits[n, k] - largest)
-        for k in range(classes):
-            out[n, k] = math.exp(logits[n, k] - largest) / total
+    for n in range(logits.shape[0]):
+        _softmax_row(logits, n, out)
 
 
 @serial
 def _cross_entropy(logits, targets, losses, out):
-    images, classes = logits.shape
-    for n in range(images):
-        largest = logits[n, 0]
-        for k in range(1, classes):
-            largest = max(largest, logits[n, k])
-        total = 0.0
-        for k in range(classes):
-            total += math.exp(logits[n, k] - largest)
-        for k in range(classes):
-            out[n, k] = math.exp(logits[n, k] - largest) / total
+    for n in range(logits.shape[0]):
+        largest, total = _softmax_row(logits, n, out)
         loss = math.log(total)  # never log(p): p may be 0
-        for k in range(classes):
+        for k in range(logits.shape[1]):
             if targets[n, k] != 0:
                 loss -= targets[n, k] * (logits[n, k] - largest)
         losses[n] = loss
