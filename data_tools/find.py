@@ -16,8 +16,8 @@ NAMES = ("cifar10", "shapes10")
 def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> ImageSet:
     """The data set that `spec` names.
 
-    spec: "cifar10" (from the user's cache, or fetched), "shapes10", a path in either of CIFAR-10's layouts, or None:
-    $RESNET_NP_DATA if it is set, else CIFAR-10, else, where that cannot be had, Shapes-10 and a loud line to `say`.
+    spec: "cifar10" (from the user's cache, or fetched), "shapes10", a path to any layout that cifar.read knows, or
+    None: $RESNET_NP_DATA if it is set, else CIFAR-10, else, where that cannot be had, Shapes-10 and a loud line to `say`.
     progress: show a bar while fetching. Raises DataError if what was asked for cannot be had.
     """
     if spec is None and os.environ.get(VARIABLE):
@@ -29,7 +29,7 @@ def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> Ima
     if spec not in (None, "cifar10"):
         path = _existing(spec)
         if path is None:
-            raise DataError(f"--data: {spec}: no such file or folder; expected a path, cifar10 or shapes10")
+            raise DataError(f"{spec!r}: no such file or folder; expected a path, cifar10 or shapes10")
         return cifar.read(path)
     try:
         archive = fetching.fetch(progress=progress)

@@ -9,7 +9,7 @@ import numpy as np
 class ImageSet:
     """A data set in its own train/test split. Images uint8 (N, 3, H, W), red, green, blue; labels int64 (N,)."""
 
-    name: str  # "cifar10", "shapes10", or "custom": ten other classes in CIFAR-10's layout
+    name: str  # "cifar10", "shapes10", or "custom": ten other classes in CIFAR-10's format
     classes: tuple[str, ...]
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -17,3 +17,4 @@ class ImageSet:
     test_labels: np.ndarray
     origin: str  # where it was read from
     official: bool | None  # are these the pixels that CIFAR-10's home page publishes? None: nobody knows
+    layout: str | None = None  # how it lies on disk: "bin", "py", "npz" or "png" (cifar.py); None: it does not

@@ -123,6 +123,14 @@ def test_refuses_an_array_whose_parts_disagree(stream):
         loads(stream)
 
 
+def test_refuses_an_array_of_the_wrong_parts():
+    for stream, message in ((patched(b"U\x06\x00\x01\x02\x03\x04\xff", b"K\x06"), "parts are of the wrong kind"),
+                            (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\ndtype\n\x85R.", "something that is no array"),
+                            (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00utf-7\x86R.", "no string of bytes")):
+        with pytest.raises(DataError, match=message):
+            loads(stream)
+
+
 @pytest.mark.parametrize("stream", [b"", b"\x80\x02", b"no pickle", b"\x80\x02}q", b"(" * 1000, b"\x80\xff.", b"0.",
                                     b"\x80\x04N\x85",
                                     PYTHON_2[:-1], PYTHON_2[:100], b"Pid\n.", b"\x80\x02\x82\x01."])

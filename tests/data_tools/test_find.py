@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools import cifar, find, shapes10
+from data_tools import cifar, find, locate, shapes10
 from resnet_np.errors import DataError
 
 pytestmark = pytest.mark.nojit
@@ -68,7 +68,7 @@ def test_a_path(look, folder, said, small_shapes):
 
 @pytest.mark.parametrize("spec", ["no/such/path", "resnet", "a\0b", "x" * 5000, ""])
 def test_a_path_that_does_not_exist(look, spec):
-    with pytest.raises(DataError, match=r"^--data: .*no such file or folder; expected a path, cifar10 or shapes10$"):
+    with pytest.raises(DataError, match=r"^'.*': no such file or folder; expected a path, cifar10 or shapes10$"):
         look(spec)
 
 
@@ -125,6 +125,20 @@ def test_a_variable_that_leads_nowhere_is_an_error(look, monkeypatch):
     monkeypatch.setenv("RESNET_NP_DATA", "no/such/path")
     with pytest.raises(DataError, match=r"^\$RESNET_NP_DATA: no/such/path"):
         look(None)
+
+
+def test_where_the_data_would_come_from(fetched, folder, monkeypatch, empty_cache):
+    stand_in = fetched(None)
+    assert "not in the cache" in locate()
+    fetching = importlib.import_module("data_tools.fetch")
+    (fetching.cache_folder()).mkdir(parents=True)
+    (fetching.cache_folder() / fetching.ARCHIVE).write_bytes(b"")
+    assert locate() == f"CIFAR-10, {fetching.cache_folder() / fetching.ARCHIVE}"
+    monkeypatch.setenv("RESNET_NP_DATA", str(folder))
+    assert locate() == f"$RESNET_NP_DATA = {folder}"
+    monkeypatch.setenv("RESNET_NP_DATA", "no/such/path")
+    assert "MISSING" in locate()
+    assert stand_in.calls == 0
 
 
 def test_importing_is_light():
