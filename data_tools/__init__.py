@@ -1,4 +1,7 @@
-"""Everything that touches the files of data sets: fetch, read, make. Of resnet_np it imports the lowest floor only."""
+"""Everything that touches the files of data sets: fetch, verify, read, inspect, convert, make.
+
+Of resnet_np it imports the lowest floor only.
+"""
 
 from data_tools.find import find, locate
 from data_tools.image_set import ImageSet

@@ -43,7 +43,7 @@ def members(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
                     seen.add(place.name)
                     yield place.name, stream.content(member)
             stream.finish()
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except OSError as error:
         if error.strerror:

@@ -77,6 +77,8 @@ def _download(folder: Path, progress: bool) -> Path:
         downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16, timeout=timeouts)
         try:
             path = Path(pooch.retrieve(URL, SHA256, fname=ARCHIVE, path=own, downloader=downloader))
+        except requests.exceptions.SSLError:  # a kind of ConnectionError, but nothing was lost
+            raise
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError, requests.exceptions.Timeout):
             raise DataError(f"fetch: the connection to {urlsplit(URL).hostname} was lost; run it again, {BY_HAND}") from None
         return path.replace(folder / ARCHIVE)

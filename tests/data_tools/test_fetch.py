@@ -269,13 +269,14 @@ def test_a_name_look_up_that_hangs_is_offline_in_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("error", "advice"), [("SSLError", "check this machine's clock and its certificates"),
                                                ("TooManyRedirects", "cannot be fetched (TooManyRedirects)")])
-def test_a_certificate_that_fails_and_the_rest(tmp_path, monkeypatch, error, advice):
+@pytest.mark.parametrize("method", ["head", "get"])
+def test_a_certificate_that_fails_and_the_rest(server, tmp_path, monkeypatch, error, advice, method):
     import requests
 
     def refuse(*_, **__):
         raise getattr(requests.exceptions, error)("certificate verify failed")
 
-    monkeypatch.setattr(requests, "head", refuse)
+    monkeypatch.setattr(requests, method, refuse)
     assert advice in refusal(tmp_path)
 
 
