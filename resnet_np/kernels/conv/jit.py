@@ -1,4 +1,7 @@
-"""Convolution compiled by Numba: any kernel, stride and padding, by tiles of the im2col matrix (see tiles.py).
+"""Convolution compiled by Numba: any kernel, stride and padding.
+
+Rows of whole vectors, which is every layer of the nets, are read straight from the padded image (direct.py). The rest goes by tiles of
+the im2col matrix (tiles.py), to the same bits but for the input gradient of a stride above 1, which adds in another order.
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -15,6 +18,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
+from resnet_np.kernels.conv import direct
 from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
 from resnet_np.kernels.simd import VECTOR_BYTES, lanes
 from resnet_np.workspace import empty
@@ -26,7 +30,7 @@ DEEP_TILE = 4             # times wider is the weight gradient's tile: its block
 
 def forward(x, w, *, stride, pad):
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
-    return _correlate(x, w, stride, pad, pad)
+    return _correlate_either_way(x, w, stride, pad, pad)
 
 
 def input_grad(dout, w, *, x_shape, stride, pad):
@@ -38,7 +42,9 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     filters, channels, kh, kw = w.shape
     if stride == 1 and pad < min(kh, kw):
         turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        return _correlate(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
+        return _correlate_either_way(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
+    if stride > 1 and direct.phases_fit(x_shape[3], dout.dtype, stride, pad):
+        return direct.input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
     images, _, height, width = x_shape
     threads, tile = get_num_threads(), _tile_width(dout.dtype)
     depth = channels * kh * kw
@@ -54,6 +60,8 @@ def input_grad(dout, w, *, x_shape, stride, pad):
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
+    if direct.fits(dout.shape[3], x.dtype):
+        return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
     images, _, height, width = x.shape
     threads, tile = get_num_threads(), _tile_width(x.dtype)
@@ -69,6 +77,12 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     _weight_grad(dout.reshape(images, filters, -1), x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums,
                  dw.reshape(filters, -1))
     return dw
+
+
+def _correlate_either_way(x, w, stride, pad_h, pad_w):
+    if direct.fits((x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1, x.dtype):
+        return direct.correlate(x, w, stride, pad_h, pad_w)
+    return _correlate(x, w, stride, pad_h, pad_w)
 
 
 def _correlate(x, w, stride, pad_h, pad_w):

@@ -1,0 +1,302 @@
+"""Convolution without columns: vectors of neighbouring pixels are read where they lie, in the padded image.
+
+The im2col matrix repeats every pixel KH*KW times, and even a tile of it has to be written and read back. But its row for the kernel
+tap (i, j) is the padded image itself, shifted by i rows and j columns: a fixed distance in memory. So the product of `tiles.py`
+needs no columns, only a table of distances, one a tap. With a stride s the pixels that neighbours see are s apart; they become
+neighbours in memory when the padded image is stored by phase, first the columns 0, s, 2s, ... of a row, then 1, s + 1, ...
+
+    N image   C channel in   F filter   OH OW output   T = KH*KW taps   P = OH*OW   n lanes of a vector   s stride
+
+It takes rows of whole vectors, OW a multiple of n: the nets' maps of 32, 16 and 8 pixels. Others go by tiles, with the same bits.
+"""
+
+import numpy as np
+from numba import get_num_threads, get_thread_id, prange
+
+from resnet_np.kernels.compile import inline, parallel
+from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, lanes, load, multiply_add, store, zero
+from resnet_np.workspace import empty
+
+ROWS, TAPS = 4, 6  # filters of a register block, taps of the weight gradient's; the width of either is two vectors
+PARTIALS = 16  # sums of the weight gradient over parts of the batch: enough for 16 threads, few enough to be added quickly
+CHUNK_BYTES = 16 << 10  # of the output gradient that the weight gradient goes through at a time: half of the L1 cache
+
+
+def fits(width, dtype):
+    """Whether rows of `width` pixels consist of whole vectors."""
+    return width % (VECTOR_BYTES // np.dtype(dtype).itemsize) == 0
+
+
+def correlate(x, w, stride, pad_h, pad_w):
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW); OW of whole vectors."""
+    images, channels, height, width = x.shape
+    filters, _, kh, kw = w.shape
+    oh, ow = (height + 2 * pad_h - kh) // stride + 1, (width + 2 * pad_w - kw) // stride + 1
+    half = -(-(width + 2 * pad_w) // stride)
+    padded = _zeros((get_num_threads(), channels, (height + 2 * pad_h) * stride * half), x.dtype)
+    edge = empty((get_num_threads(), ROWS, 2 * VECTOR_BYTES // x.itemsize), x.dtype)
+    out = empty((images, filters, oh, ow), x.dtype)
+    _correlate(x, _packed(w), stride, pad_h, pad_w, ow, half, _taps(kh, kw, stride, half), padded, edge,
+               out.reshape(images, filters, -1))
+    return out
+
+
+def input_grad(dout, w, *, x_shape, stride, pad):
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape, for a stride above 1; every phase of its rows of whole vectors.
+
+    A pixel in row ih collects the taps i with (ih + pad - i) divisible by the stride: those of one phase a = (ih + pad) % s. So the
+    pixels of one phase are a correlation of dout with those taps alone, and dx is s*s such correlations, interleaved.
+    """
+    images, channels, height, width = x_shape
+    filters, _, kh, kw = w.shape
+    before = (max(kh, kw) - 1) // stride  # zeros above and left of dout: the farthest that a tap reaches back
+    row = before + 1 + (width - 1 + pad) // stride
+    rows = before + 1 + (height - 1 + pad) // stride
+    padded = _zeros((get_num_threads(), filters, max(rows, before + dout.shape[2]) * max(row, before + dout.shape[3])), dout.dtype)
+    row = max(row, before + dout.shape[3])
+    weights, taps, table = [], [], []
+    for a in range(stride):
+        for b in range(stride):
+            first = np.array([-((a - pad) // stride), -((b - pad) // stride)])  # the first dout row and column that such a pixel sees
+            pixel = first * stride + [a - pad, b - pad]
+            count = -(-(np.array([height, width]) - pixel) // stride)
+            part = w[:, :, a::stride, b::stride].transpose(1, 0, 2, 3)
+            table.append([sum(map(np.size, weights)), sum(map(len, taps)), part.shape[2] * part.shape[3],
+                          first[0] * row + first[1], *count, *pixel])
+            weights.append(_packed(part))
+            taps.append([(before - u) * row + before - v for u in range(part.shape[2]) for v in range(part.shape[3])])
+    edge = empty((get_num_threads(), ROWS, 2 * VECTOR_BYTES // dout.itemsize), dout.dtype)
+    dx = empty(x_shape, dout.dtype)
+    _input_grad(dout, np.concatenate(weights), np.array(sum(taps, []), np.int64), np.array(table, np.int64), stride, before, row,
+                padded, edge, dx)
+    return dx
+
+
+def phases_fit(width, dtype, stride, pad):
+    """Whether the pixels of every phase of a row of `width` make whole vectors."""
+    counts = (-(-(width - (-((b - pad) // stride) * stride + b - pad)) // stride) for b in range(stride))
+    return all(fits(count, dtype) for count in counts)
+
+
+def weight_grad(dout, x, *, w_shape, stride, pad):
+    """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
+    images, channels, height, width = x.shape
+    filters, _, kh, kw = w_shape
+    oh, ow = dout.shape[2:]
+    half = -(-(width + 2 * pad) // stride)
+    block = 2 * VECTOR_BYTES // x.itemsize
+    rows, across = _round_up(channels * kh * kw, TAPS), _round_up(filters, block)
+    chunk = max(1, min(oh, CHUNK_BYTES // (ow * across * x.itemsize)))
+    padded = _zeros((get_num_threads(), channels, (height + 2 * pad) * stride * half), x.dtype)
+    turned = _zeros((get_num_threads(), chunk * ow, across), x.dtype)
+    sums = empty((min(images, PARTIALS), rows, across), x.dtype)
+    dw = empty(w_shape, x.dtype)
+    _weight_grad(dout.reshape(images, filters, -1), x, stride, pad, ow, half, _taps(kh, kw, stride, half), padded, turned, sums,
+                 dw.reshape(filters, -1))
+    return dw
+
+
+def _taps(kh, kw, stride, half):
+    """How far from a window's first pixel each of its taps lies, in a padded image that is stored by phase."""
+    return np.array([i * stride * half + j % stride * half + j // stride for i in range(kh) for j in range(kw)], np.int64)
+
+
+def _packed(w):
+    """(F, C, KH, KW) -> flat, in the order in which they are used: blocks of 4 filters, channels, taps, the 4 filters side by side."""
+    filters, channels, kh, kw = w.shape
+    rows = np.zeros((_round_up(filters, ROWS), channels, kh * kw), w.dtype)
+    rows[:filters] = w.reshape(filters, channels, kh * kw)
+    return np.ascontiguousarray(rows.reshape(len(rows) // ROWS, ROWS, channels, kh * kw).transpose(0, 2, 3, 1)).ravel()
+
+
+def _round_up(count, multiple):
+    return -(-count // multiple) * multiple
+
+
+def _zeros(shape, dtype):
+    out = empty(shape, dtype)
+    out[...] = 0
+    return out
+
+
+@inline
+def _pad_rows(image, stride, pad_h, pad_w, half, padded):
+    """Copy `image` (C, H, W) into the middle of `padded` (C, PH * s * half), every row by phase. The zeros around it stay."""
+    for c in range(image.shape[0]):
+        for y in range(image.shape[1]):
+            row = (y + pad_h) * stride * half
+            if stride == 1:
+                for x in range(image.shape[2]):
+                    padded[c, row + pad_w + x] = image[c, y, x]
+            else:
+                for phase in range(stride):
+                    first = (phase - pad_w) % stride  # the first pixel of this phase
+                    to = row + phase * half + (first + pad_w) // stride
+                    for k in range((image.shape[2] - first + stride - 1) // stride):
+                        padded[c, to + k] = image[c, y, first + k * stride]
+
+
+@inline
+def _correlate_block(packed, w, padded, left, right, taps, first_tap, count, out, out_left, out_right, row):
+    """Four filters at two vectors of pixels, in eight registers.
+
+    packed: their weights from index w on. left, right: where the two vectors' windows begin in `padded` (C, plane). taps: distances,
+    `count` of them from first_tap on. The results go to out_left + k * row and out_right + k * row of `out`, counted flat.
+    """
+    s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = zero(out)
+    plane = padded.shape[1]
+    for c in range(padded.shape[0]):
+        for t in range(first_tap, first_tap + count):
+            b0, b1 = load(padded, left + c * plane + taps[t]), load(padded, right + c * plane + taps[t])
+            a0 = broadcast(packed, w)
+            s00, s01 = multiply_add(a0, b0, s00), multiply_add(a0, b1, s01)
+            a1 = broadcast(packed, w + 1)
+            s10, s11 = multiply_add(a1, b0, s10), multiply_add(a1, b1, s11)
+            a2 = broadcast(packed, w + 2)
+            s20, s21 = multiply_add(a2, b0, s20), multiply_add(a2, b1, s21)
+            a3 = broadcast(packed, w + 3)
+            s30, s31 = multiply_add(a3, b0, s30), multiply_add(a3, b1, s31)
+            w += 4
+    store(out, out_left, s00)
+    store(out, out_right, s01)
+    store(out, out_left + row, s10)
+    store(out, out_right + row, s11)
+    store(out, out_left + 2 * row, s20)
+    store(out, out_right + 2 * row, s21)
+    store(out, out_left + 3 * row, s30)
+    store(out, out_right + 3 * row, s31)
+
+
+@parallel
+def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, out):
+    """out (N, F, P). Scratch a thread: padded (C, PH * s * half), zeros; edge (4, 2 n)."""
+    images, filters, pixels = out.shape
+    depth, count, n = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out)
+    for image in prange(images):
+        thread = get_thread_id()
+        _pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
+        for p in range(0, pixels, 2 * n):
+            q = min(p + n, pixels - n)  # of an odd number of vectors the last is computed twice
+            left, right = p // ow * stride * stride * half + p % ow, q // ow * stride * stride * half + q % ow
+            for f in range(0, filters, ROWS):
+                if f + ROWS <= filters:
+                    first = (image * filters + f) * pixels
+                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, out, first + p, first + q, pixels)
+                else:  # at an edge: compute the whole block, keep the part that exists
+                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, edge[thread], 0, n, 2 * n)
+                    for k in range(filters - f):
+                        for lane in range(n):
+                            out[image, f + k, p + lane] = edge[thread, k, lane]
+                            out[image, f + k, q + lane] = edge[thread, k, n + lane]
+
+
+@parallel
+def _input_grad(dout, packed, taps, table, stride, before, row, padded, edge, dx):
+    """table: a line a phase: its first weight, first tap, number of taps, where its first window begins, rows and columns of pixels,
+    row and column of the first pixel. Scratch a thread: padded (F, rows * row), zeros; edge (4, 2 n)."""
+    images, channels = dx.shape[:2]
+    filters, n = dout.shape[1], lanes(edge)
+    for image in prange(images):
+        thread = get_thread_id()
+        for f in range(filters):
+            for y in range(dout.shape[2]):
+                for x in range(dout.shape[3]):
+                    padded[thread, f, (y + before) * row + before + x] = dout[image, f, y, x]
+        for phase in range(table.shape[0]):
+            w0, tap0, count, start, rows, columns = table[phase, 0], table[phase, 1], table[phase, 2], table[phase, 3], table[phase, 4], \
+                table[phase, 5]
+            for c in range(0, channels, ROWS):
+                for p in range(0, rows * columns, 2 * n):
+                    q = min(p + n, rows * columns - n)
+                    left, right = start + p // columns * row + p % columns, start + q // columns * row + q % columns
+                    _correlate_block(packed, w0 + c * filters * count, padded[thread], left, right, taps, tap0, count, edge[thread], 0, n,
+                                     2 * n)
+                    for k in range(min(ROWS, channels - c)):
+                        for side in range(2):
+                            place = q if side else p
+                            y, x = table[phase, 6] + place // columns * stride, table[phase, 7] + place % columns * stride
+                            for lane in range(n):
+                                dx[image, c + k, y, x + lane * stride] = edge[thread, k, side * n + lane]
+
+
+@inline
+def _weight_block(padded, r0, r1, r2, r3, r4, r5, rows, row, ow, turned, f, sums, first, across):
+    """Six taps at two vectors of filters, summed over `rows` rows of pixels, in twelve registers.
+
+    r0 ... r5: where the taps lie in `padded` at the first pixel, counted flat; row: from there to the next row of pixels.
+    turned (rows * OW, F): the output gradient, filters side by side, read from column f on. Added to sums[first + k * across + ...].
+    """
+    n = lanes(sums)
+    p1, p2, p3, p4, p5 = first + across, first + 2 * across, first + 3 * across, first + 4 * across, first + 5 * across
+    s00, s01 = load(sums, first), load(sums, first + n)
+    s10, s11 = load(sums, p1), load(sums, p1 + n)
+    s20, s21 = load(sums, p2), load(sums, p2 + n)
+    s30, s31 = load(sums, p3), load(sums, p3 + n)
+    s40, s41 = load(sums, p4), load(sums, p4 + n)
+    s50, s51 = load(sums, p5), load(sums, p5 + n)
+    for y in range(rows):
+        for x in range(y * row, y * row + ow):
+            b0, b1 = load(turned, f), load(turned, f + n)
+            a0 = broadcast(padded, r0 + x)
+            s00, s01 = multiply_add(a0, b0, s00), multiply_add(a0, b1, s01)
+            a1 = broadcast(padded, r1 + x)
+            s10, s11 = multiply_add(a1, b0, s10), multiply_add(a1, b1, s11)
+            a2 = broadcast(padded, r2 + x)
+            s20, s21 = multiply_add(a2, b0, s20), multiply_add(a2, b1, s21)
+            a3 = broadcast(padded, r3 + x)
+            s30, s31 = multiply_add(a3, b0, s30), multiply_add(a3, b1, s31)
+            a4 = broadcast(padded, r4 + x)
+            s40, s41 = multiply_add(a4, b0, s40), multiply_add(a4, b1, s41)
+            a5 = broadcast(padded, r5 + x)
+            s50, s51 = multiply_add(a5, b0, s50), multiply_add(a5, b1, s51)
+            f += across
+    store(sums, first, s00)
+    store(sums, first + n, s01)
+    store(sums, p1, s10)
+    store(sums, p1 + n, s11)
+    store(sums, p2, s20)
+    store(sums, p2 + n, s21)
+    store(sums, p3, s30)
+    store(sums, p3 + n, s31)
+    store(sums, p4, s40)
+    store(sums, p4 + n, s41)
+    store(sums, p5, s50)
+    store(sums, p5 + n, s51)
+
+
+@parallel
+def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw):
+    """dout (N, F, P), dw (F, K), K = C*T; sums (B, K rounded up, F rounded up): B sums over consecutive images, added in order.
+
+    Scratch a thread: padded (C, PH * s * half), zeros; turned (pixels of a chunk, F rounded up), zeros beyond F.
+    """
+    images, filters, pixels = dout.shape
+    partials, rows, across = sums.shape
+    count, plane, depth, n = taps.shape[0], padded.shape[2], dw.shape[1], lanes(sums)
+    for b in prange(partials):
+        thread = get_thread_id()
+        sums[b] = 0
+        for image in range(b * images // partials, (b + 1) * images // partials):
+            _pad_rows(x[image], stride, pad, pad, half, padded[thread])
+            for first in range(0, pixels, turned.shape[1]):
+                here = min(turned.shape[1], pixels - first)
+                for p in range(0, here, n):  # n pixels of a filter are one read; n * n values stay in the cache until they are whole
+                    for f in range(filters):
+                        for lane in range(n):
+                            turned[thread, p + lane, f] = dout[image, f, first + p + lane]
+                start = first // ow * stride * stride * half
+                for k in range(0, rows, TAPS):
+                    last = depth - 1  # beyond it, the last tap again: nobody reads those sums
+                    k1, k2, k3, k4, k5 = min(k + 1, last), min(k + 2, last), min(k + 3, last), min(k + 4, last), min(k + 5, last)
+                    r0, r1 = start + k // count * plane + taps[k % count], start + k1 // count * plane + taps[k1 % count]
+                    r2, r3 = start + k2 // count * plane + taps[k2 % count], start + k3 // count * plane + taps[k3 % count]
+                    r4, r5 = start + k4 // count * plane + taps[k4 % count], start + k5 // count * plane + taps[k5 % count]
+                    for f in range(0, across, 2 * n):
+                        _weight_block(padded[thread], r0, r1, r2, r3, r4, r5, here // ow, stride * stride * half, ow, turned[thread], f,
+                                      sums, (b * rows + k) * across + f, across)
+    for f in prange(filters):
+        for k in range(depth):
+            total = sums[0, k, f]
+            for b in range(1, partials):
+                total += sums[b, k, f]
+            dw[f, k] = total
