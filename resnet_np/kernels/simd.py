@@ -10,6 +10,10 @@ NEON, plain SSE2), in as many instructions as it takes.
     load(a, i)             elements i .. i+lanes-1 of the C-contiguous array `a`, counted flat
     store(a, i, v)         the reverse
     broadcast(a, i)        element i in every lane
+    evens(x, y)            elements 0, 2, 4, ... of x followed by y
+    odds(x, y)             elements 1, 3, 5, ...
+    lower(x, y)            x and y interleaved: x0, y0, x1, y1, ...: the first half of that
+    upper(x, y)            the second half
     add(x, y)              x + y
     multiply_add(x, y, z)  x * y + z, fused where the CPU can
 
@@ -115,6 +119,29 @@ def broadcast(typing_context, array, index):
         return builder.shuffle_vector(first, undefined, every_lane_from_first)
 
     return vector(array, types.intp), generate
+
+
+def _shuffle(picks):
+    """An intrinsic (x, y) -> the elements of x followed by y that picks(lanes) lists."""
+
+    @intrinsic
+    def shuffle(typing_context, x, y):
+        if not (isinstance(x, Vector) and x == y):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            indices = ir.Constant(ir.VectorType(ir.IntType(32), x.count), picks(x.count))
+            return builder.shuffle_vector(*arguments, indices)
+
+        return x(x, y), generate
+
+    return shuffle
+
+
+evens = _shuffle(lambda n: [2 * i for i in range(n)])
+odds = _shuffle(lambda n: [2 * i + 1 for i in range(n)])
+lower = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n)])
+upper = _shuffle(lambda n: [(n + i) // 2 + i % 2 * n for i in range(n)])
 
 
 @intrinsic

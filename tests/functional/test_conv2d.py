@@ -24,6 +24,20 @@ CASES = {
     "3x2": ((2, 3, 6, 5), (2, 3, 3, 2), 1, 0),
     "wide rows, 9 filters": ((1, 3, 4, 37), (9, 3, 3, 3), 1, 1),
     "19 images": ((19, 2, 4, 3), (3, 2, 3, 3), 1, 1),
+    # Rows of whole vectors, of 8 float32 or 4 float64: the Numba kernels take another way there
+    "rows of 8, an odd number": ((2, 3, 5, 8), (5, 3, 3, 3), 1, 1),
+    "rows of 8, 5x5": ((1, 2, 6, 8), (3, 2, 5, 5), 1, 2),
+    "rows of 8, 3x2": ((2, 3, 6, 9), (2, 3, 3, 2), 1, 0),
+    "rows of 8 from 16": ((2, 3, 6, 16), (6, 3, 3, 3), 2, 1),
+    "rows of 8 from 15": ((1, 2, 5, 15), (4, 2, 3, 3), 2, 1),
+    "rows of 8 from 16, 1x1": ((2, 3, 5, 16), (5, 3, 1, 1), 2, 0),
+    "rows of 8 from 16, 2x2": ((2, 2, 4, 16), (3, 2, 2, 2), 2, 0),
+    "rows of 8 from 16, 7x7": ((1, 3, 16, 16), (4, 3, 7, 7), 2, 3),
+    "rows of 16 from 32": ((2, 4, 4, 32), (5, 4, 3, 3), 2, 1),
+    "rows of 8 from 24": ((1, 2, 7, 24), (3, 2, 3, 2), 3, 0),
+    "rows of 8 from 24, padded": ((1, 2, 9, 24), (2, 2, 5, 5), 3, 2),
+    "rows of 8 from 32, 4x4": ((1, 3, 8, 32), (2, 3, 4, 4), 4, 0),
+    "rows of 8, 19 images": ((19, 2, 3, 8), (3, 2, 3, 3), 1, 1),
 }
 cases = pytest.mark.parametrize(("x_shape", "w_shape", "stride", "pad"), CASES.values(), ids=CASES.keys())
 
@@ -54,6 +68,8 @@ def test_backends_agree_on_shapes_nobody_chose(fast_backend, dtype, rng, draw, c
         kernel, stride, pad = (int(rng.integers(*bounds)) for bounds in ((1, 6), (1, 4), (0, 3)))
         low = max(1, kernel - 2 * pad)
         x_shape = tuple(int(i) for i in (*rng.integers(1, 4, 2), *rng.integers(low, low + 6, 2)))
+        if rng.random() < 0.5:  # an output of whole vectors
+            x_shape = (*x_shape[:3], 7 * stride + kernel - 2 * pad + int(rng.integers(0, stride)))
         w_shape = (int(rng.integers(1, 6)), x_shape[1], kernel, kernel)
         x, w = draw(*x_shape, dtype=dtype), draw(*w_shape, dtype=dtype)
         dout = upstream(draw, x_shape, w_shape, stride, pad, dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
-from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, lanes, load, multiply_add, store, zero
+from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, evens, lanes, load, lower, multiply_add, odds, store, upper, zero
 from resnet_np.workspace import empty
 
 ROWS, TAPS = 4, 6  # filters of a register block, taps of the weight gradient's; the width of either is two vectors
@@ -42,40 +42,29 @@ def correlate(x, w, stride, pad_h, pad_w):
 
 
 def input_grad(dout, w, *, x_shape, stride, pad):
-    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape, for a stride above 1; every phase of its rows of whole vectors.
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape; W / stride pixels make whole vectors.
 
-    A pixel in row ih collects the taps i with (ih + pad - i) divisible by the stride: those of one phase a = (ih + pad) % s. So the
-    pixels of one phase are a correlation of dout with those taps alone, and dx is s*s such correlations, interleaved.
+    A pixel in row y sees dout through the taps i with (y + pad - i) divisible by the stride: those of one phase, (y + pad) % s.
+    So the pixels of one phase are a correlation of dout, backwards, with those taps alone, and dx is s*s of them, interleaved.
     """
-    images, channels, height, width = x_shape
-    filters, _, kh, kw = w.shape
-    before = (max(kh, kw) - 1) // stride  # zeros above and left of dout: the farthest that a tap reaches back
-    row = before + 1 + (width - 1 + pad) // stride
-    rows = before + 1 + (height - 1 + pad) // stride
-    padded = _zeros((get_num_threads(), filters, max(rows, before + dout.shape[2]) * max(row, before + dout.shape[3])), dout.dtype)
-    row = max(row, before + dout.shape[3])
-    weights, taps, table = [], [], []
-    for a in range(stride):
-        for b in range(stride):
-            first = np.array([-((a - pad) // stride), -((b - pad) // stride)])  # the first dout row and column that such a pixel sees
-            pixel = first * stride + [a - pad, b - pad]
-            count = -(-(np.array([height, width]) - pixel) // stride)
-            part = w[:, :, a::stride, b::stride].transpose(1, 0, 2, 3)
-            table.append([sum(map(np.size, weights)), sum(map(len, taps)), part.shape[2] * part.shape[3],
-                          first[0] * row + first[1], *count, *pixel])
+    height, width = x_shape[2:]
+    _, filters, oh, ow = dout.shape
+    before = (max(w.shape[2:]) - 1) // stride  # rows and columns of zeros in front of dout: as far as a tap reaches back
+    rows, row = before + max(oh, (height - 1 + pad) // stride + 1), before + max(ow, (width - 1 + pad) // stride + 1)
+    weights, taps, table = [], [], np.empty((stride, stride, 4), np.int64)
+    for y in range(stride):
+        for x in range(stride):
+            part = w[:, :, (y + pad) % stride::stride, (x + pad) % stride::stride].transpose(1, 0, 2, 3)
+            start = (y + pad) // stride * row + (x + pad) // stride
+            table[y, x] = sum(map(len, weights)), len(taps), part.shape[2] * part.shape[3], start
             weights.append(_packed(part))
-            taps.append([(before - u) * row + before - v for u in range(part.shape[2]) for v in range(part.shape[3])])
-    edge = empty((get_num_threads(), ROWS, 2 * VECTOR_BYTES // dout.itemsize), dout.dtype)
+            taps += [(before - i) * row + before - j for i in range(part.shape[2]) for j in range(part.shape[3])]
+    threads, block = get_num_threads(), 2 * VECTOR_BYTES // dout.itemsize
+    padded = _zeros((threads, filters, rows * row), dout.dtype)
+    edge = empty((threads, stride, ROWS * block), dout.dtype)
     dx = empty(x_shape, dout.dtype)
-    _input_grad(dout, np.concatenate(weights), np.array(sum(taps, []), np.int64), np.array(table, np.int64), stride, before, row,
-                padded, edge, dx)
+    _input_grad(dout, np.concatenate(weights), np.array(taps, np.int64), table, before, row, padded, edge, dx)
     return dx
-
-
-def phases_fit(width, dtype, stride, pad):
-    """Whether the pixels of every phase of a row of `width` make whole vectors."""
-    counts = (-(-(width - (-((b - pad) // stride) * stride + b - pad)) // stride) for b in range(stride))
-    return all(fits(count, dtype) for count in counts)
 
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
@@ -102,7 +91,7 @@ def _taps(kh, kw, stride, half):
 
 
 def _packed(w):
-    """(F, C, KH, KW) -> flat, in the order in which they are used: blocks of 4 filters, channels, taps, the 4 filters side by side."""
+    """(F, C, KH, KW) -> flat, in the order of use: blocks of 4 filters, channels, taps, the 4 filters side by side."""
     filters, channels, kh, kw = w.shape
     rows = np.zeros((_round_up(filters, ROWS), channels, kh * kw), w.dtype)
     rows[:filters] = w.reshape(filters, channels, kh * kw)
@@ -122,17 +111,26 @@ def _zeros(shape, dtype):
 @inline
 def _pad_rows(image, stride, pad_h, pad_w, half, padded):
     """Copy `image` (C, H, W) into the middle of `padded` (C, PH * s * half), every row by phase. The zeros around it stay."""
-    for c in range(image.shape[0]):
-        for y in range(image.shape[1]):
-            row = (y + pad_h) * stride * half
-            if stride == 1:
-                for x in range(image.shape[2]):
-                    padded[c, row + pad_w + x] = image[c, y, x]
+    channels, height, width = image.shape
+    n, plane = lanes(padded), padded.shape[1]
+    for c in range(channels):
+        for y in range(height):
+            row, source = (y + pad_h) * stride * half, (c * height + y) * width
+            if stride == 1 and width % n == 0:
+                for x in range(0, width, n):
+                    store(padded, c * plane + row + pad_w + x, load(image, source + x))
+            elif stride == 2 and width % (2 * n) == 0:
+                even = c * plane + row + pad_w % 2 * half + pad_w // 2
+                odd = c * plane + row + (pad_w + 1) % 2 * half + (pad_w + 1) // 2
+                for x in range(0, width, 2 * n):
+                    a, b = load(image, source + x), load(image, source + x + n)
+                    store(padded, even + x // 2, evens(a, b))
+                    store(padded, odd + x // 2, odds(a, b))
             else:
                 for phase in range(stride):
                     first = (phase - pad_w) % stride  # the first pixel of this phase
                     to = row + phase * half + (first + pad_w) // stride
-                    for k in range((image.shape[2] - first + stride - 1) // stride):
+                    for k in range((width - first + stride - 1) // stride):
                         padded[c, to + k] = image[c, y, first + k * stride]
 
 
@@ -140,8 +138,8 @@ def _pad_rows(image, stride, pad_h, pad_w, half, padded):
 def _correlate_block(packed, w, padded, left, right, taps, first_tap, count, out, out_left, out_right, row):
     """Four filters at two vectors of pixels, in eight registers.
 
-    packed: their weights from index w on. left, right: where the two vectors' windows begin in `padded` (C, plane). taps: distances,
-    `count` of them from first_tap on. The results go to out_left + k * row and out_right + k * row of `out`, counted flat.
+    packed: their weights from index w on. left, right: where the two vectors' windows begin in a plane of `padded` (C, plane).
+    taps: distances, `count` of them from first_tap on. out[out_left + k * row ...], out[out_right + k * row ...]: filter k, flat.
     """
     s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = zero(out)
     plane = padded.shape[1]
@@ -180,8 +178,8 @@ def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, ou
             left, right = p // ow * stride * stride * half + p % ow, q // ow * stride * stride * half + q % ow
             for f in range(0, filters, ROWS):
                 if f + ROWS <= filters:
-                    first = (image * filters + f) * pixels
-                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, out, first + p, first + q, pixels)
+                    to = (image * filters + f) * pixels
+                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, out, to + p, to + q, pixels)
                 else:  # at an edge: compute the whole block, keep the part that exists
                     _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, edge[thread], 0, n, 2 * n)
                     for k in range(filters - f):
@@ -191,32 +189,38 @@ def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, ou
 
 
 @parallel
-def _input_grad(dout, packed, taps, table, stride, before, row, padded, edge, dx):
-    """table: a line a phase: its first weight, first tap, number of taps, where its first window begins, rows and columns of pixels,
-    row and column of the first pixel. Scratch a thread: padded (F, rows * row), zeros; edge (4, 2 n)."""
-    images, channels = dx.shape[:2]
-    filters, n = dout.shape[1], lanes(edge)
+def _input_grad(dout, packed, taps, table, before, row, padded, edge, dx):
+    """table (s, s, 4): of the pixels (y, x), (y, x + s), ... (y + s, x), ...: first weight, first tap, number of taps, and where in
+    `padded` the first of them begins. Scratch a thread: padded (F, rows * row), zeros; edge (s, 4 * 2 n)."""
+    images, channels, height, width = dx.shape
+    filters, stride, n = dout.shape[1], table.shape[0], lanes(edge)
+    columns = width // stride
     for image in prange(images):
         thread = get_thread_id()
-        for f in range(filters):
-            for y in range(dout.shape[2]):
-                for x in range(dout.shape[3]):
-                    padded[thread, f, (y + before) * row + before + x] = dout[image, f, y, x]
-        for phase in range(table.shape[0]):
-            w0, tap0, count, start, rows, columns = table[phase, 0], table[phase, 1], table[phase, 2], table[phase, 3], table[phase, 4], \
-                table[phase, 5]
+        _pad_rows(dout[image], 1, before, before, row, padded[thread])
+        for y in range(stride):
+            pixels = (height - y + stride - 1) // stride * columns
             for c in range(0, channels, ROWS):
-                for p in range(0, rows * columns, 2 * n):
-                    q = min(p + n, rows * columns - n)
-                    left, right = start + p // columns * row + p % columns, start + q // columns * row + q % columns
-                    _correlate_block(packed, w0 + c * filters * count, padded[thread], left, right, taps, tap0, count, edge[thread], 0, n,
-                                     2 * n)
+                for p in range(0, pixels, 2 * n):
+                    q = min(p + n, pixels - n)
+                    for x in range(stride):
+                        w, tap, count, start = table[y, x, 0], table[y, x, 1], table[y, x, 2], table[y, x, 3]
+                        left, right = start + p // columns * row + p % columns, start + q // columns * row + q % columns
+                        _correlate_block(packed, w + c * filters * count, padded[thread], left, right, taps, tap, count,
+                                         edge[thread], x * edge.shape[2], x * edge.shape[2] + n, 2 * n)
                     for k in range(min(ROWS, channels - c)):
                         for side in range(2):
-                            place = q if side else p
-                            y, x = table[phase, 6] + place // columns * stride, table[phase, 7] + place % columns * stride
-                            for lane in range(n):
-                                dx[image, c + k, y, x + lane * stride] = edge[thread, k, side * n + lane]
+                            place, source = q if side else p, (2 * k + side) * n
+                            i, j = y + place // columns * stride, place % columns * stride
+                            if stride == 2:
+                                a, b = load(edge[thread], source), load(edge[thread], edge.shape[2] + source)
+                                to = ((image * channels + c + k) * height + i) * width + j
+                                store(dx, to, lower(a, b))
+                                store(dx, to + n, upper(a, b))
+                            else:
+                                for lane in range(n):
+                                    for x in range(stride):
+                                        dx[image, c + k, i, j + lane * stride + x] = edge[thread, x, source + lane]
 
 
 @inline
@@ -224,7 +228,7 @@ def _weight_block(padded, r0, r1, r2, r3, r4, r5, rows, row, ow, turned, f, sums
     """Six taps at two vectors of filters, summed over `rows` rows of pixels, in twelve registers.
 
     r0 ... r5: where the taps lie in `padded` at the first pixel, counted flat; row: from there to the next row of pixels.
-    turned (rows * OW, F): the output gradient, filters side by side, read from column f on. Added to sums[first + k * across + ...].
+    turned (rows * OW, F): the output gradient, filters side by side, read from column f on. sums[first + k * across ...]: tap k.
     """
     n = lanes(sums)
     p1, p2, p3, p4, p5 = first + across, first + 2 * across, first + 3 * across, first + 4 * across, first + 5 * across
@@ -280,11 +284,12 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw)
             _pad_rows(x[image], stride, pad, pad, half, padded[thread])
             for first in range(0, pixels, turned.shape[1]):
                 here = min(turned.shape[1], pixels - first)
-                for p in range(0, here, n):  # n pixels of a filter are one read; n * n values stay in the cache until they are whole
+                for p in range(0, here, n):  # a cache line of pixels is read whole, and written where lines stay in the cache
                     for f in range(filters):
                         for lane in range(n):
                             turned[thread, p + lane, f] = dout[image, f, first + p + lane]
-                start = first // ow * stride * stride * half
+                row = stride * stride * half  # from a row of output pixels to the next
+                start = first // ow * row
                 for k in range(0, rows, TAPS):
                     last = depth - 1  # beyond it, the last tap again: nobody reads those sums
                     k1, k2, k3, k4, k5 = min(k + 1, last), min(k + 2, last), min(k + 3, last), min(k + 4, last), min(k + 5, last)
@@ -292,8 +297,8 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw)
                     r2, r3 = start + k2 // count * plane + taps[k2 % count], start + k3 // count * plane + taps[k3 % count]
                     r4, r5 = start + k4 // count * plane + taps[k4 % count], start + k5 // count * plane + taps[k5 % count]
                     for f in range(0, across, 2 * n):
-                        _weight_block(padded[thread], r0, r1, r2, r3, r4, r5, here // ow, stride * stride * half, ow, turned[thread], f,
-                                      sums, (b * rows + k) * across + f, across)
+                        _weight_block(padded[thread], r0, r1, r2, r3, r4, r5, here // ow, row, ow, turned[thread], f, sums,
+                                      (b * rows + k) * across + f, across)
     for f in prange(filters):
         for k in range(depth):
             total = sums[0, k, f]

@@ -1,7 +1,7 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
-Rows of whole vectors, which is every layer of the nets, are read straight from the padded image (direct.py). The rest goes by tiles of
-the im2col matrix (tiles.py), to the same bits but for the input gradient of a stride above 1, which adds in another order.
+Rows of whole vectors, which is every layer of the nets, are read straight from the padded image (direct.py). The rest goes by tiles
+of the im2col matrix (tiles.py), to the same bits but for the input gradient of a stride above 1, which adds in another order.
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -43,7 +43,7 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     if stride == 1 and pad < min(kh, kw):
         turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
         return _correlate_either_way(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
-    if stride > 1 and direct.phases_fit(x_shape[3], dout.dtype, stride, pad):
+    if stride > 1 and x_shape[3] % stride == 0 and direct.fits(x_shape[3] // stride, dout.dtype):
         return direct.input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
     images, _, height, width = x_shape
     threads, tile = get_num_threads(), _tile_width(dout.dtype)

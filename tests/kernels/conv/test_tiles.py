@@ -84,7 +84,7 @@ def test_intrinsics(rng, dtype):
 GUARDED = """
     import ctypes, mmap
     import numpy as np
-    from resnet_np.kernels.conv import jit
+    from resnet_np.kernels.conv import direct, jit
 
     libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
     kept = []
@@ -100,10 +100,14 @@ GUARDED = """
         kept.append(memory)
         return view
 
-    jit.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
+    jit.empty = direct.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
+    packed = direct._packed
+    direct._packed = lambda w: guarded(packed(w))
     rng = np.random.default_rng(0)
     for n, c, h, w, f, k, stride, pad in ((1, 3, 7, 5, 5, 3, 1, 1), (1, 3, 9, 7, 6, 3, 2, 1), (2, 1, 5, 5, 1, 5, 1, 0),
-                                          (1, 5, 8, 8, 7, 1, 1, 0), (3, 2, 6, 11, 3, 1, 2, 0), (2, 4, 8, 16, 4, 3, 1, 1)):
+                                          (1, 5, 8, 8, 7, 1, 1, 0), (3, 2, 6, 11, 3, 1, 2, 0), (2, 4, 8, 16, 4, 3, 1, 1),
+                                          (1, 3, 5, 8, 5, 3, 1, 1), (1, 2, 16, 16, 3, 3, 2, 1), (2, 3, 4, 16, 6, 1, 2, 0),
+                                          (1, 2, 16, 32, 4, 7, 2, 3), (1, 2, 9, 24, 2, 5, 3, 2), (1, 1, 1, 8, 1, 1, 1, 0)):
         x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((f, c, k, k))
         for dtype in (np.float32, np.float64):
             X, W = guarded(x.astype(dtype)), guarded(weight.astype(dtype))
