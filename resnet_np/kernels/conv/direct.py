@@ -299,9 +299,9 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw)
                     for f in range(0, across, 2 * n):
                         _weight_block(padded[thread], r0, r1, r2, r3, r4, r5, here // ow, row, ow, turned[thread], f, sums,
                                       (b * rows + k) * across + f, across)
-    for f in prange(filters):
-        for k in range(depth):
-            total = sums[0, k, f]
-            for b in range(1, partials):
-                total += sums[b, k, f]
-            dw[f, k] = total
+    for k in prange(depth):
+        for b in range(1, partials):
+            for f in range(filters):
+                sums[0, k, f] += sums[b, k, f]
+        for f in range(filters):
+            dw[f, k] = sums[0, k, f]

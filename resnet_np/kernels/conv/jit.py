@@ -196,9 +196,9 @@ def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_til
                     for f in range(0, width, block):
                         multiply_tile(columns[thread], k * tile, tile, 1, dout_tile[thread], f, width, count,
                                       sums, (b * rows + k) * width + f, width, True)
-    for f in prange(filters):
-        for k in range(depth):
-            total = sums[0, k, f]
-            for b in range(1, partials):
-                total += sums[b, k, f]
-            dw[f, k] = total
+    for k in prange(depth):
+        for b in range(1, partials):
+            for f in range(filters):
+                sums[0, k, f] += sums[b, k, f]
+        for f in range(filters):
+            dw[f, k] = sums[0, k, f]
