@@ -69,7 +69,7 @@ def _mutants(*, as_json: bool) -> None:
     from resnet_np.gradcheck import planting
 
     say = (lambda *_: None) if as_json else print
-    say("Bugs are planted in a copy of the package, one at a time; each must be caught. About a minute.\n")
+    say("Bugs are planted in a copy of the package, one at a time; each must be caught. A minute or two.\n")
     found = []
     for verdict in planting.verdicts():
         found.append(verdict)

@@ -15,16 +15,17 @@ from resnet_np.optim import SGD
 
 
 def convolution_is_a_cross_correlation() -> None:
-    """Against the definition, written out, for odd sizes and stride 2."""
+    """Against the definition, written out: odd sizes and stride 2, and rows of 8, which the compiled kernels read as vectors."""
     rng = np.random.default_rng(1)
-    x, w, stride, pad = rng.standard_normal((2, 3, 7, 5)), rng.standard_normal((4, 3, 3, 3)), 2, 1
-    out, _ = F.conv2d_forward(x, w, stride=stride, pad=pad)
-    expected = _correlate(x, w, stride, pad)
-    _require(out.shape == expected.shape, f"the output is {out.shape}, expected {expected.shape}",
-             "(H + 2 pad - k) // stride + 1 is rounded wrongly")
-    _agree("the output", out, expected, {
-        "the filters are turned by 180 degrees": _correlate(x, w[:, :, ::-1, ::-1], stride, pad),
-        "the axes of the filters are exchanged": _correlate(x, w.swapaxes(2, 3), stride, pad)})
+    for shape, stride in (((2, 3, 7, 5), 2), ((2, 3, 4, 8), 1)):
+        x, w, pad = rng.standard_normal(shape), rng.standard_normal((4, 3, 3, 3)), 1
+        out, _ = F.conv2d_forward(x, w, stride=stride, pad=pad)
+        expected = _correlate(x, w, stride, pad)
+        _require(out.shape == expected.shape, f"the output is {out.shape}, expected {expected.shape}",
+                 "(H + 2 pad - k) // stride + 1 is rounded wrongly")
+        _agree("the output", out, expected, {
+            "the filters are turned by 180 degrees": _correlate(x, w[:, :, ::-1, ::-1], stride, pad),
+            "the axes of the filters are exchanged": _correlate(x, w.swapaxes(2, 3), stride, pad)})
 
 
 def batch_statistics_are_taken_over_images_and_pixels() -> None:
