@@ -51,13 +51,14 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     _, filters, oh, ow = dout.shape
     before = (max(w.shape[2:]) - 1) // stride  # rows and columns of zeros in front of dout: as far as a tap reaches back
     rows, row = before + max(oh, (height - 1 + pad) // stride + 1), before + max(ow, (width - 1 + pad) // stride + 1)
-    weights, taps, table = [], [], np.empty((stride, stride, 4), np.int64)
+    weights, taps, placed, table = [], [], 0, np.empty((stride, stride, 4), np.int64)
     for y in range(stride):
         for x in range(stride):
             part = w[:, :, (y + pad) % stride::stride, (x + pad) % stride::stride].transpose(1, 0, 2, 3)
             start = (y + pad) // stride * row + (x + pad) // stride
-            table[y, x] = sum(map(len, weights)), len(taps), part.shape[2] * part.shape[3], start
+            table[y, x] = placed, len(taps), part.shape[2] * part.shape[3], start
             weights.append(_packed(part))
+            placed += len(weights[-1])
             taps += [(before - i) * row + before - j for i in range(part.shape[2]) for j in range(part.shape[3])]
     threads, block = get_num_threads(), 2 * VECTOR_BYTES // dout.itemsize
     padded = _zeros((threads, filters, rows * row), dout.dtype)
