@@ -1,0 +1,57 @@
+"""Our side: the net, the optimiser and the step that `resnet-np train` uses."""
+
+from typing import Any
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
+from resnet_np.models import ResNetCifar, parse_name, resnet_cifar
+from resnet_np.models.summary import summarise
+from resnet_np.optim import SGD
+from resnet_np.training.step import training_step
+from resnet_np.workspace import Workspace
+
+
+def build(model: str) -> ResNetCifar:
+    """The paper's net of that name, with the same weights in every process."""
+    family, depth = parse_name(model)
+    return resnet_cifar(depth, "none" if family == "plain" else "A", seed=0)
+
+
+def multiply_adds(model: str) -> int:
+    """Of one image, forward: the paper's count."""
+    return summarise(build(model), (1, 3, 32, 32)).macs
+
+
+class Ours:
+    def __init__(self, task: Task, dtype: type[np.floating] = np.float32) -> None:
+        self.net = build(task.model)
+        self.net.astype(dtype)
+        x, self.labels = random_batch(task.batch, self.net.architecture["classes"])
+        self.x = x.astype(dtype)
+        self.optimiser = SGD(self.net.named_parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        self.workspace = Workspace()
+
+    def step(self) -> None:
+        training_step(self.net, self.optimiser, self.x, self.labels, lr=LR, workspace=self.workspace)
+
+    def infer(self) -> np.ndarray:
+        with self.workspace:
+            return self.net.forward(self.x, training=False)
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """What both sides must agree on: the logits, loss and gradients of one step, and what is inferred after it."""
+        logits = self.net.forward(self.x, training=True)
+        loss, cache = F.softmax_cross_entropy_forward(logits, self.labels)
+        self.net.backward(F.softmax_cross_entropy_backward(cache))
+        self.optimiser.step(LR)
+        gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters().items()}
+        return {"logits": logits, "loss": np.asarray(loss), **gradients, "inference": self.infer()}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Parameters and running statistics, by name."""
+        return {name: parameter.data for name, parameter in self.net.named_parameters().items()} | self.net.named_buffers()
+
+    def architecture(self) -> dict[str, Any]:
+        return self.net.architecture

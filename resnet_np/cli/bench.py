@@ -1,0 +1,213 @@
+"""resnet-np bench"""
+
+import argparse
+import importlib.util
+import json
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_np.errors import InputError
+
+if TYPE_CHECKING:
+    from resnet_np.bench.compare import Comparison, Side
+    from resnet_np.bench.roofline import Roofline
+    from resnet_np.bench.task import Task
+
+WIDTH = 100  # columns
+HELP = "training and inference speed, against PyTorch and against what the machine can do"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="resnet20", help="resnet<6n+2> or plain<6n+2> (default: resnet20)")
+    parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures a step (default: 128)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
+    parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch too, in turns; eager or compiled")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every side (default: 7)")
+    parser.add_argument("--ops", action="store_true", help="each operation of a step against its roofline, instead")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="with --ops: draw the roofline")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def run(options: argparse.Namespace) -> None:
+    task = _checked(options)
+    say = (lambda *_: None) if options.json else (lambda line: print(line, flush=True))
+    from resnet_np.training import provenance
+
+    versions = provenance.versions()
+    if options.vs:
+        from importlib.metadata import version
+
+        versions["torch"] = version("torch")
+    say(_heading(task, versions))
+    if options.ops:
+        _operations(task, options, versions, say)
+        return
+    from resnet_np.bench.compare import compare
+
+    result = compare(task, options.vs, options.rounds, say)
+    print(json.dumps(to_json(result, versions)) if options.json else "\n".join(_table(result)))
+
+
+def _checked(options: argparse.Namespace) -> "Task":
+    """The task; raises InputError for what cannot be measured."""
+    from resnet_np import backend
+    from resnet_np.bench.task import Task
+    from resnet_np.models import parse_name
+
+    threads = _cores() if options.threads is None else options.threads
+    for flag, value, most in (("--batch", options.batch, 65_536), ("--threads", threads, 1024), ("--rounds", options.rounds, 1000)):
+        if not 1 <= value <= most:
+            raise InputError(f"{flag}: got {value}, expected a whole number from 1 to {most:,}")
+    parse_name(options.model)
+    backend.current()
+    if options.ops and options.vs:
+        raise InputError("--ops: it measures this package alone; leave out --vs")
+    if options.plot and not options.ops:
+        raise InputError("--plot: it draws what --ops measures; add --ops")
+    if options.plot and (options.plot.is_dir() or not os.access(options.plot.resolve().parent, os.W_OK)):
+        raise InputError(f"--plot: got {options.plot}, expected a file in a folder that exists and can be written")
+    if options.vs and importlib.util.find_spec("torch") is None:
+        raise InputError(f'--vs {options.vs}: PyTorch is not installed; python -m pip install "resnet_np[peers]"')
+    return Task(options.model, options.batch, threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _heading(task: "Task", versions: dict[str, str]) -> str:
+    from resnet_np import backend
+
+    libraries = ", ".join(f"{name} {number}" for name, number in versions.items() if name not in ("python", "platform", "llvmlite"))
+    what = f"{task.model}, batch {task.batch}, float32, {_threads(task)}, backend {backend.current()}"
+    return textwrap.fill(f"{what}; {libraries}. {_noise()}", WIDTH)
+
+
+def _noise() -> str:
+    """What else keeps the machine busy, where it says: the turns spread it over all sides, and cannot take it away."""
+    if not hasattr(os, "getloadavg"):
+        return "Close other programs."
+    return f"Load of the machine: {os.getloadavg()[0]:.1f} (as near to 0 as you can: close other programs)."
+
+
+def _threads(task: "Task") -> str:
+    return f"{task.threads} thread{'s' if task.threads > 1 else ''}"
+
+
+def to_json(result: "Comparison", versions: dict[str, str]) -> dict[str, Any]:
+    """What --json prints. "torch" is None, and so are ratios and spread, where nothing was compared."""
+    best_train, best_infer = result.best("train"), result.best("infer")
+    return {
+        "model": result.task.model,
+        "batch": result.task.batch,
+        "threads": result.task.threads,
+        "versions": versions,
+        "train_ratio": result.ratio("train"),
+        "infer_ratio": result.ratio("infer"),
+        "spread": {f"{work}_ratio": result.spread(work) for work in ("train", "infer")},
+        **_side_json(result, result.ours),
+        "torch": best_train and best_infer and {
+            **_side_json(result, best_train),
+            "infer_images_per_second": result.images_per_second(best_infer, "infer"),
+            "modes": {side.name: _side_json(result, side) for side in result.others},
+        },
+    }
+
+
+def _side_json(result: "Comparison", side: "Side") -> dict[str, Any]:
+    return {
+        "train_images_per_second": result.images_per_second(side, "train"),
+        "infer_images_per_second": result.images_per_second(side, "infer"),
+        "ceiling_share": result.gflops(side, "train") / result.ceiling,
+        "peak_rss_mib": side.peak_rss_mib,
+        "first_step_seconds_cold": side.first_step.get("cold"),
+        "first_step_seconds_warm": side.first_step["warm"],
+    }
+
+
+def _table(result: "Comparison") -> list[str]:
+    from resnet_np.bench.agreement import BARS
+
+    lines = [""]
+    if result.agreement:
+        lines += ["Both sides agree; the worst difference, as a share of the largest entry:"]
+        for dtype, bar in BARS.items():
+            worst = [(name, value) for name, value in result.agreement.worst.items() if name.startswith(dtype)]
+            shares = ", ".join(f"{name.removeprefix(dtype).strip()} {value:.0e}" for name, value in worst)
+            lines.append(f"    {dtype}: {shares} (allowed: {bar:.0e})")
+        lines.append("")
+    lines += [f"{'':42}{'training':>14}{'inference':>19}{'peak':>11}{'first step':>12}",
+              f"{'':42}{'images/s':>9}{'GFLOP/s':>9}{'images/s':>9}{'GFLOP/s':>9}{'RSS MiB':>8}{'cold s':>7}{'warm s':>7}"]
+    lines += [_side_line(result, side) for side in (result.ours, *result.others)]
+    train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
+    lines += ["", f"Ceiling: NumPy multiplies 2048x2048 float32 matrices at {result.ceiling:.0f} GFLOP/s on "
+                  f"{_threads(result.task)};",
+              f"of that, resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference."]
+    for work, name in (("train", "Training"), ("infer", "Inference")):
+        best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
+        if best and ratio and spread:
+            lines.append(f"{name + ':':11}{ratio:.2f} x {best.name} (rounds: {spread[0]:.2f} to {spread[1]:.2f})")
+    return lines
+
+
+def _side_line(result: "Comparison", side: "Side") -> str:
+    numbers = "".join(
+        f"{result.images_per_second(side, work):9,.0f}{result.gflops(side, work):9.1f}" for work in ("train", "infer")
+    )
+    memory = "-" if side.peak_rss_mib is None else f"{side.peak_rss_mib:,.0f}"
+    cold = f"{side.first_step['cold']:.1f}" if "cold" in side.first_step else "-"
+    return f"{side.name:42}{numbers}{memory:>8}{cold:>7}{side.first_step['warm']:7.1f}"
+
+
+def _operations(task: "Task", options: argparse.Namespace, versions: dict[str, str], say: Any) -> None:
+    from resnet_np.bench import roofline
+    from resnet_np.viz.style import save
+
+    result = roofline.measure(task, options.rounds, say)
+    print(json.dumps(operations_json(result, versions)) if options.json else "\n".join(_operation_lines(result)))
+    if options.plot:
+        try:
+            save(roofline.draw(result), options.plot)
+        except OSError as error:
+            raise InputError(f"--plot: {options.plot} cannot be written ({error.strerror})") from error
+        say(f"\n{options.plot}: the roofline, drawn")
+
+
+def operations_json(result: "Roofline", versions: dict[str, str]) -> dict[str, Any]:
+    """What --ops --json prints."""
+    return {
+        "model": result.task.model,
+        "batch": result.task.batch,
+        "threads": result.task.threads,
+        "versions": versions,
+        "sgemm_gflops": result.sgemm,
+        "copy_gigabytes_per_second": result.copy,
+        "step_seconds": result.step,
+        "outside_seconds": result.outside,
+        "operations": [
+            {
+                "name": point.name, "layer": point.layer, "count": point.count, "seconds": point.seconds, "flops": point.flops,
+                "bytes": point.bytes, "share_of_step": point.total / result.step, "bound": result.bound(point),
+                "share_of_roofline": result.share(point),
+            }
+            for point in result.points
+        ],
+    }
+
+
+def _operation_lines(result: "Roofline") -> list[str]:
+    lines = ["", f"{'operation':32}{'layer':24}{'count':>6}{'ms':>8}{'step':>7}{'GFLOP/s':>9}{'GB/s':>7}{'roof':>7}"]
+    for point in result.points:
+        gflops, gigabytes = f"{point.gflops:.0f}", ""
+        if result.bound(point) == "memory":
+            gflops, gigabytes = "", f"{point.gigabytes_per_second:.0f}"
+        lines.append(f"{point.name:32}{point.layer:24}{point.count:6}{1000 * point.seconds:8.2f}{point.total / result.step:7.1%}"
+                     f"{gflops:>9}{gigabytes:>7}{result.share(point):7.0%}")
+    lines.append(f"{'outside: Python, copies, checks':62}{1000 * result.outside:8.2f}{result.outside / result.step:7.1%}")
+    lines.append(f"{'a training step':62}{1000 * result.step:8.2f}{1:7.0%}")
+    return [*lines, "", *textwrap.wrap(
+        f"Roof: the lower of {result.sgemm:.0f} GFLOP/s (NumPy's 2048x2048 product) and {result.copy:.1f} GB/s (memory copied) "
+        "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache.",
+        WIDTH)]

@@ -1,0 +1,53 @@
+"""Medians, ratios and their spread, and who is compared with whom."""
+
+import pytest
+
+from resnet_np.bench.compare import Comparison, Side
+from resnet_np.bench.task import Task
+
+pytestmark = pytest.mark.nojit
+
+
+def side(name, train, infer, **options):
+    return Side(name, "torch", seconds={"train": train, "infer": infer}, **options)
+
+
+@pytest.fixture
+def comparison():
+    ours = side("ours", [[0.1, 0.1, 0.9], [0.2]], [[0.01], [0.01]])
+    slow = side("NCHW", [[0.4], [0.4]], [[0.012], [0.012]])
+    quick = side("channels_last", [[0.3, 0.3], [0.3, 0.3]], [[0.02], [0.02]])
+    tuned = side("tuned", [[0.05], [0.05]], [[0.001], [0.001]], counts=False)
+    return Comparison(Task("resnet20", 128, 2), 40_000_000, ours, [slow, quick, tuned], [150.0, 200.0, 160.0], None)
+
+
+def test_the_best_mode_of_each_work_counts(comparison):
+    assert comparison.best("train").name == "channels_last" and comparison.best("infer").name == "NCHW"
+
+
+def test_ratio_of_medians(comparison):
+    assert comparison.ratio("train") == pytest.approx(0.3 / 0.15)
+    assert comparison.ratio("infer") == pytest.approx(1.2)
+
+
+def test_spread_is_the_rounds(comparison):
+    assert comparison.spread("train") == pytest.approx((0.3 / 0.2, 0.3 / 0.1))
+
+
+def test_the_ratio_lies_within_its_spread(comparison):
+    """A round that noise slowed down has few steps; all the same it is a round."""
+    comparison.ours.seconds["train"] = [[0.1], [0.9] * 9, [0.1]]
+    comparison.others = [side("torch", [[0.1] * 9, [0.9], [0.1] * 9], [[0.01], [0.01], [0.01]])]
+    assert comparison.ratio("train") == pytest.approx(1) and comparison.spread("train") == pytest.approx((1, 1))
+
+
+def test_rates(comparison):
+    assert comparison.images_per_second(comparison.ours, "train") == pytest.approx(128 / 0.15)
+    assert comparison.gflops(comparison.ours, "train") == pytest.approx(128 / 0.15 * 0.24)  # 3 x 2 x 40 MMAC
+    assert comparison.gflops(comparison.ours, "infer") == pytest.approx(128 / 0.01 * 0.08)
+    assert comparison.ceiling == 160
+
+
+def test_nothing_to_compare_with(comparison):
+    comparison.others = []
+    assert comparison.best("train") is comparison.ratio("train") is comparison.spread("train") is None
