@@ -64,7 +64,8 @@ def likely_cause(analytic: np.ndarray, numeric: np.ndarray, suspects: Sequence[S
         if suspect.test(analytic, numeric):
             return suspect.cause
     factor = float(np.vdot(analytic, numeric)) / max(float(np.vdot(numeric, numeric)), 1e-300)
-    return f"{factor:.6g} times too large, everywhere" if analytic.size > 1 and alike(analytic, factor * numeric) else ""
+    told_apart = analytic.size > 1 and abs(factor - 1) > CLOSE  # from no factor at all
+    return f"{factor:.6g} times the right value, everywhere" if told_apart and alike(analytic, factor * numeric) else ""
 
 
 def _general(numeric: np.ndarray) -> Iterator[Suspect]:
@@ -89,4 +90,4 @@ def _times(factor: float) -> Callable[[np.ndarray, np.ndarray], bool]:
 
 def _partly_missing(analytic: np.ndarray, numeric: np.ndarray) -> bool:
     wrong = np.abs(analytic - numeric) > CLOSE * np.abs(numeric).max()
-    return bool(analytic.any() and not analytic[wrong].any())
+    return bool(wrong.any() and analytic.any() and not analytic[wrong].any())

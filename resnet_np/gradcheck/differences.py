@@ -208,7 +208,8 @@ def _compare(
     cause = ""
     if not error <= TOLERANCE:
         shape = ours.shape if whole is None else whole.shape
-        cause = likely_cause(ours.reshape(shape), theirs.reshape(shape), suspects)
+        # Suspects are whole arrays: they cannot be told from a few entries, or from products with directions
+        cause = likely_cause(ours.reshape(shape), theirs.reshape(shape), () if whole is None else suspects)
     return TensorReport(name, error, indices[worst], float(ours[worst]), float(theirs[worst]), len(ours), kinks, cause, failure)
 
 

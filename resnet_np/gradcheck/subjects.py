@@ -40,6 +40,9 @@ def check_pair(
     dout = rng.standard_normal(np.shape(out)) if np.ndim(out) else float(rng.uniform(0.5, 1.5))
     kept = np.array(dout)
     gradients = {name: np.array(gradient) for name, gradient in backward(dout, cache).items()}
+    if gradients.keys() != arrays.keys():
+        raise InputError(f"gradcheck: backward returned gradients of {', '.join(gradients) or 'nothing'}, "
+                         f"expected one of each argument: {', '.join(arrays)}")
     _assert_unwritten("dout", np.asarray(dout), kept)
     for name, array in arrays.items():
         _assert_unwritten(name, array, before[name])

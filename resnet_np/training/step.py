@@ -31,7 +31,7 @@ def training_step(
     for parameter in net.named_parameters().values():
         parameter.zero_grad()
     for layer in leaves(net).values():
-        if isinstance(layer, Dropout):
+        if isinstance(layer, Dropout) and rng is not None:
             layer.rng = rng
     with workspace, np.errstate(over="ignore", invalid="ignore"):  # NumPy would warn, line by line, of what is raised below
         logits = net.forward(x, training=True)
