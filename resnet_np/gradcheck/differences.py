@@ -68,7 +68,8 @@ class TensorReport:
     def describe(self, tolerance: float) -> str:
         """One line for a person."""
         if self.passes(tolerance):
-            return f"ok    {self.name}: relative error {self.error:.1e}, {self.differences} differences"
+            skipped = f", {self.kinks} skipped or drawn again at kinks" if self.kinks else ""
+            return f"ok    {self.name}: relative error {self.error:.1e}, {self.differences} differences{skipped}"
         values = (f"relative error {self.error:.2e}, worst at {self.index}: backward gives {self.analytic:.9g}, "
                   f"finite differences {self.numeric:.9g}")
         return f"WRONG {self.name}: " + "; ".join(filter(None, [self.failure or values, self.cause]))
@@ -108,6 +109,8 @@ def check_entries(
         failure = ""
         if kinks > MOST_KINKS * len(indices):
             failure = f"{kinks} of {len(indices)} entries lie on a kink, expected at most 1 %: check it at other values"
+        if not np.isfinite(gradient).all():  # at a skipped entry too
+            failure = "backward gives NaN or infinity"
         whole = gradient if len(numeric) == gradient.size else None
         reports.append(_compare(name, {index: float(gradient[index]) for index in numeric}, numeric, kinks, failure,
                                 whole, (suspects or {}).get(name, ())))

@@ -113,3 +113,14 @@ def test_pairs_report_their_masks(rng):
     x[0, 0, 0, 0], x[0, 0, 0, 1] = 5, 5 + 1e-6
     require(check_pair(lambda x: F.max_pool_forward(x, k=2, stride=2),
                        lambda dout, cache: {"x": F.max_pool_backward(dout, cache)}, {"x": x}, rng=rng))
+
+
+def test_a_skipped_entry_is_mentioned_and_must_be_finite(rng):
+    x, upstream = rng.standard_normal(200), rng.standard_normal(200)
+    x[0] = 0
+    analytic = slopes(x, upstream)
+    (report,) = check_entries(relu, {"x": x}, analytic, upstream=upstream)
+    assert report.passes(1e-6) and "1 skipped" in report.describe(1e-6)
+    analytic["x"][0] = np.nan
+    (report,) = check_entries(relu, {"x": x}, analytic, upstream=upstream)
+    assert not report.passes(1e-6) and "NaN or infinity" in report.describe(1e-6)
