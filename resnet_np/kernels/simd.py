@@ -9,12 +9,15 @@ NEON, plain SSE2), in as many instructions as it takes.
     zero(a)                a vector of zeros
     load(a, i)             elements i .. i+lanes-1 of the C-contiguous array `a`, counted flat
     store(a, i, v)         the reverse
+    transpose(a, i, p, b, j, q)
+                           b[j + q*l + k] = a[i + p*k + l], k and l from 0 to lanes - 1: a square of rows p apart, turned
     broadcast(a, i)        element i in every lane
     evens(x, y)            elements 0, 2, 4, ... of x followed by y
     odds(x, y)             elements 1, 3, 5, ...
     lower(x, y)            x and y interleaved: x0, y0, x1, y1, ...: the first half of that
     upper(x, y)            the second half
     add(x, y)              x + y
+    subtract(x, y)         x - y
     multiply_add(x, y, z)  x * y + z, fused where the CPU can
 
 Nothing is bounds-checked: the callers' tests run on arrays that end at a guard page. Under NUMBA_DISABLE_JIT=1 intrinsics
@@ -121,6 +124,14 @@ def broadcast(typing_context, array, index):
     return vector(array, types.intp), generate
 
 
+def _lower_half(n):
+    return [i // 2 + i % 2 * n for i in range(n)]
+
+
+def _upper_half(n):
+    return [(n + i) // 2 + i % 2 * n for i in range(n)]
+
+
 def _shuffle(picks):
     """An intrinsic (x, y) -> the elements of x followed by y that picks(lanes) lists."""
 
@@ -140,8 +151,34 @@ def _shuffle(picks):
 
 evens = _shuffle(lambda n: [2 * i for i in range(n)])
 odds = _shuffle(lambda n: [2 * i + 1 for i in range(n)])
-lower = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n)])
-upper = _shuffle(lambda n: [(n + i) // 2 + i % 2 * n for i in range(n)])
+lower = _shuffle(_lower_half)
+upper = _shuffle(_upper_half)
+
+
+@intrinsic
+def transpose(typing_context, source, first, row, target, to, across):
+    if not (_is_float_array(source) and _is_float_array(target) and source.dtype == target.dtype):
+        return None
+    vector = Vector(source.dtype)
+
+    def generate(context, builder, signature, arguments):
+        source, first, row, target, to, across = arguments
+        kind, n, align = context.get_value_type(vector), vector.count, vector.element.bitwidth // 8
+
+        def pointer(array, value, start, step, k):
+            index = builder.add(start, builder.mul(step, ir.Constant(step.type, k)))
+            return builder.bitcast(_pointer(context, builder, array, value, index), kind.as_pointer())
+
+        rows = [builder.load(pointer(signature.args[0], source, first, row, k), align=align) for k in range(n)]
+        # Interleaving rows k and k + n/2, for all k, moves an element's row number a bit towards its column number.
+        low, high = (ir.Constant(ir.VectorType(ir.IntType(32), n), picks(n)) for picks in (_lower_half, _upper_half))
+        for _ in range(n.bit_length() - 1):
+            rows = [builder.shuffle_vector(rows[k // 2], rows[k // 2 + n // 2], high if k % 2 else low) for k in range(n)]
+        for k, column in enumerate(rows):
+            builder.store(column, pointer(signature.args[3], target, to, across, k), align=align)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -151,6 +188,17 @@ def add(typing_context, x, y):
 
     def generate(context, builder, signature, arguments):
         return builder.fadd(*arguments)
+
+    return x(x, y), generate
+
+
+@intrinsic
+def subtract(typing_context, x, y):
+    if not (isinstance(x, Vector) and x == y):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return builder.fsub(*arguments)
 
     return x(x, y), generate
 

@@ -110,7 +110,7 @@ def _zeros(shape, dtype):
 
 
 @inline
-def _pad_rows(image, stride, pad_h, pad_w, half, padded):
+def pad_rows(image, stride, pad_h, pad_w, half, padded):
     """Copy `image` (C, H, W) into the middle of `padded` (C, PH * s * half), every row by phase. The zeros around it stay."""
     channels, height, width = image.shape
     n, plane = lanes(padded), padded.shape[1]
@@ -173,7 +173,7 @@ def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, ou
     depth, count, n = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out)
     for image in prange(images):
         thread = get_thread_id()
-        _pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
+        pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
         for p in range(0, pixels, 2 * n):
             q = min(p + n, pixels - n)  # of an odd number of vectors the last is computed twice
             left, right = p // ow * stride * stride * half + p % ow, q // ow * stride * stride * half + q % ow
@@ -198,7 +198,7 @@ def _input_grad(dout, packed, taps, table, before, row, padded, edge, dx):
     columns = width // stride
     for image in prange(images):
         thread = get_thread_id()
-        _pad_rows(dout[image], 1, before, before, row, padded[thread])
+        pad_rows(dout[image], 1, before, before, row, padded[thread])
         for y in range(stride):
             pixels = (height - y + stride - 1) // stride * columns
             for c in range(0, channels, ROWS):
@@ -282,7 +282,7 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw)
         thread = get_thread_id()
         sums[b] = 0
         for image in range(b * images // partials, (b + 1) * images // partials):
-            _pad_rows(x[image], stride, pad, pad, half, padded[thread])
+            pad_rows(x[image], stride, pad, pad, half, padded[thread])
             for first in range(0, pixels, turned.shape[1]):
                 here = min(turned.shape[1], pixels - first)
                 for p in range(0, here, n):  # a cache line of pixels is read whole, and written where lines stay in the cache

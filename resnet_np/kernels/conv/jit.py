@@ -18,7 +18,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
-from resnet_np.kernels.conv import direct
+from resnet_np.kernels.conv import direct, winograd
 from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
 from resnet_np.kernels.simd import VECTOR_BYTES, lanes
 from resnet_np.workspace import empty
@@ -30,7 +30,7 @@ DEEP_TILE = 4             # times wider is the weight gradient's tile: its block
 
 def forward(x, w, *, stride, pad):
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
-    return _correlate_either_way(x, w, stride, pad, pad)
+    return _correlate_best(x, w, stride, pad, pad)
 
 
 def input_grad(dout, w, *, x_shape, stride, pad):
@@ -42,7 +42,7 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     filters, channels, kh, kw = w.shape
     if stride == 1 and pad < min(kh, kw):
         turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        return _correlate_either_way(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
+        return _correlate_best(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
     if stride > 1 and x_shape[3] % stride == 0 and direct.fits(x_shape[3] // stride, dout.dtype):
         return direct.input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
     images, _, height, width = x_shape
@@ -60,6 +60,8 @@ def input_grad(dout, w, *, x_shape, stride, pad):
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
+    if winograd.suits(w_shape, stride, *dout.shape[2:], x.dtype):
+        return winograd.weight_grad(dout, x, pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
@@ -79,8 +81,11 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     return dw
 
 
-def _correlate_either_way(x, w, stride, pad_h, pad_w):
-    if direct.fits((x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1, x.dtype):
+def _correlate_best(x, w, stride, pad_h, pad_w):
+    oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
+    if winograd.suits(w.shape, stride, oh, ow, x.dtype):
+        return winograd.correlate(x, w, pad_h, pad_w)
+    if direct.fits(ow, x.dtype):
         return direct.correlate(x, w, stride, pad_h, pad_w)
     return _correlate(x, w, stride, pad_h, pad_w)
 

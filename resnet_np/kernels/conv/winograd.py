@@ -1,0 +1,315 @@
+"""3x3 convolution with less than half of the multiplications: Winograd's F(2x2, 3x3).
+
+Two neighbouring outputs of a filter g = (g0, g1, g2) see four pixels d = (d0, d1, d2, d3):
+
+    y0 = d0 g0 + d1 g1 + d2 g2      y1 = d1 g0 + d2 g1 + d3 g2
+
+That is six products. Four suffice, if the sums of filter taps are formed once for the whole batch:
+
+    m0 = (d0 - d2) g0                       m1 = (d1 + d2) (g0 + g1 + g2)/2
+    m3 = (d3 - d1) g2                       m2 = (d2 - d1) (g0 - g1 + g2)/2
+    y0 = m0 + m1 + m2                       y1 = m1 - m2 + m3
+
+or y = A^T [(G g) * (B^T d)], with B^T, G and A^T the three sets of sums above. The same along rows and then along columns makes
+2x2 outputs of a 4x4 tile of pixels, d, with 16 products in place of 36:
+
+    y = A^T [(G g G^T) * (B^T d B)] A       a product of numbers, in place 0 ... 15 of the tile (k below)
+
+Summed over channels, each of the 16 places is a matrix product: (F, C) times (C, tiles). Everything is linear, so the gradient
+with respect to g goes back through the same matrices, transposed, again with 16 products a tile:
+
+    dg = G^T [(B^T d B) * (A dy A^T)] G     summed over tiles and images
+
+Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. Larger tiles save more products and lose digits;
+this one adds and subtracts only (the halves are exact), and its float32 error is that of `direct.py` (test_winograd.py).
+
+    N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk
+
+It takes stride 1, rows of whole vectors and an even number of them. A vector holds the same place of n tiles: n pixels from each of
+two vectors of pixels, evens and odds apart.
+"""
+
+import numpy as np
+from numba import get_num_threads, get_thread_id, prange
+
+from resnet_np.kernels.compile import inline, parallel
+from resnet_np.kernels.conv.direct import PARTIALS, fits, pad_rows
+from resnet_np.kernels.conv.tiles import ROWS, multiply_tile
+from resnet_np.kernels.simd import VECTOR_BYTES, add, evens, lanes, load, lower, odds, store, subtract, transpose, upper
+from resnet_np.workspace import empty
+
+PLACES = 16
+LEAST = 8  # channels and filters, of fewer the products do not pay for the sums
+CHUNK = 128
+
+
+def suits(w_shape, stride, oh, ow, dtype):
+    """Whether a convolution with filters (F, C, KH, KW) and maps of OH x OW outputs can, and should, be done here."""
+    filters, channels, *kernel = w_shape
+    return kernel == [3, 3] and stride == 1 and oh % 2 == 0 and fits(ow, dtype) and min(filters, channels) >= LEAST
+
+
+def correlate(x, w, pad_h, pad_w):
+    """x (N, C, H, W), w (F, C, 3, 3) -> out (N, F, OH, OW)."""
+    images, channels, height, width = x.shape
+    filters, threads = len(w), get_num_threads()
+    oh, ow, row = height + 2 * pad_h - 2, width + 2 * pad_w - 2, width + 2 * pad_w
+    block = 2 * VECTOR_BYTES // x.itemsize  # tiles
+    g = empty((PLACES, _round_up(filters, ROWS) * channels), x.dtype)
+    padded = empty((threads, channels, (height + 2 * pad_h) * row), x.dtype)
+    g[...] = padded[...] = 0
+    d = empty((threads, PLACES, (channels + 1) * block), x.dtype)  # one more: 16 streams 4 KB apart would share a few cache lines
+    m = empty((threads, PLACES, (_round_up(filters, ROWS) + 1) * block), x.dtype)
+    out = empty((images, filters, oh, ow), x.dtype)
+    _transform_filters(w, g)
+    _correlate(x, g, pad_h, pad_w, padded, d, m, out)
+    return out
+
+
+def weight_grad(dout, x, *, pad):
+    """dout (N, F, OH, OW), x (N, C, H, W) -> dw (F, C, 3, 3), summed over the batch."""
+    images, channels, height, width = x.shape
+    filters, threads = dout.shape[1], get_num_threads()
+    block = 2 * VECTOR_BYTES // x.itemsize
+    row = width + 2 * pad
+    rows, across = _round_up(channels, ROWS), _round_up(filters, block)
+    padded = empty((threads, channels, (height + 2 * pad) * row), x.dtype)
+    padded[...] = 0
+    d = empty((threads, PLACES, rows, CHUNK + block // 2), x.dtype)
+    turned = empty((threads, block, across), x.dtype)
+    e = empty((threads, PLACES, CHUNK * across + block), x.dtype)
+    sums = empty((threads, PLACES, rows * across), x.dtype)
+    partial = empty((min(images, PARTIALS), 9, channels * across), x.dtype)
+    dw = empty((filters, channels, 3, 3), x.dtype)
+    turned[...] = 0
+    _weight_grad(dout, x, pad, padded, d.reshape(threads, PLACES, -1), d.shape[3], turned, e, sums, partial, dw.reshape(filters, channels, 9))
+    return dw
+
+
+def _round_up(count, multiple):
+    return -(-count // multiple) * multiple
+
+
+@inline
+def _spread(g0, g1, g2, half):
+    """G g: three taps, four factors. half: 1/2 in their dtype."""
+    return g0, half * (g0 + g1 + g2), half * (g0 - g1 + g2), g2
+
+
+@parallel
+def _transform_filters(w, g):
+    """w (F, C, 3, 3) -> g (16, F rounded up * C): G w G^T; in blocks of 4 filters: channels, the 4 filters side by side."""
+    filters, channels = w.shape[:2]
+    half = w.dtype.type(0.5)
+    for f in prange(filters):
+        for c in range(channels):
+            v = w[f, c]
+            left = _spread(v[0, 0], v[1, 0], v[2, 0], half)
+            middle = _spread(v[0, 1], v[1, 1], v[2, 1], half)
+            right = _spread(v[0, 2], v[1, 2], v[2, 2], half)
+            to = f // ROWS * ROWS * channels + c * ROWS + f % ROWS
+            for i in range(4):
+                g[4 * i, to], g[4 * i + 1, to], g[4 * i + 2, to], g[4 * i + 3, to] = _spread(
+                    left[i], middle[i], right[i], half)
+
+
+@inline
+def _sums_of_pixels(p0, p1, p2, p3):
+    """B^T d, of vectors."""
+    return subtract(p0, p2), add(p1, p2), subtract(p2, p1), subtract(p3, p1)
+
+
+@inline
+def _four_pixels(padded, left, right):
+    """Of two vectors of neighbouring pixels, and the two pixels after each: the first, second, third, fourth pixel of n tiles."""
+    a, b = load(padded, left), load(padded, right)
+    c, d = load(padded, left + 2), load(padded, right + 2)
+    return evens(a, b), odds(a, b), evens(c, d), odds(c, d)
+
+
+@inline
+def _transform_pixels(padded, left, right, row, d, to, place):
+    """B^T d B of n tiles, whose first rows of pixels begin at padded[left] and padded[right], into d[to + k * place ...]."""
+    a0, b0, c0, d0 = _four_pixels(padded, left, right)
+    a1, b1, c1, d1 = _four_pixels(padded, left + row, right + row)
+    a2, b2, c2, d2 = _four_pixels(padded, left + 2 * row, right + 2 * row)
+    a3, b3, c3, d3 = _four_pixels(padded, left + 3 * row, right + 3 * row)
+    a0, a1, a2, a3 = _sums_of_pixels(a0, a1, a2, a3)
+    b0, b1, b2, b3 = _sums_of_pixels(b0, b1, b2, b3)
+    c0, c1, c2, c3 = _sums_of_pixels(c0, c1, c2, c3)
+    d0, d1, d2, d3 = _sums_of_pixels(d0, d1, d2, d3)
+    _store_four(d, to, place, _sums_of_pixels(a0, b0, c0, d0))
+    _store_four(d, to + 4 * place, place, _sums_of_pixels(a1, b1, c1, d1))
+    _store_four(d, to + 8 * place, place, _sums_of_pixels(a2, b2, c2, d2))
+    _store_four(d, to + 12 * place, place, _sums_of_pixels(a3, b3, c3, d3))
+
+
+@inline
+def _store_four(d, to, place, vectors):
+    store(d, to, vectors[0])
+    store(d, to + place, vectors[1])
+    store(d, to + 2 * place, vectors[2])
+    store(d, to + 3 * place, vectors[3])
+
+
+@inline
+def _two_outputs(m, at, place):
+    """A^T m, of the vectors at four places."""
+    m0, m1, m2, m3 = load(m, at), load(m, at + place), load(m, at + 2 * place), load(m, at + 3 * place)
+    return add(m0, add(m1, m2)), add(subtract(m1, m2), m3)
+
+
+@inline
+def _transform_products(m, at, place, out, left, right, row):
+    """A^T m A of n tiles at m[at + k * place ...]: two vectors of pixels in each of two rows, from out[left] and out[right] on."""
+    a0, a1 = _two_outputs(m, at, place)
+    b0, b1 = _two_outputs(m, at + 4 * place, place)
+    c0, c1 = _two_outputs(m, at + 8 * place, place)
+    d0, d1 = _two_outputs(m, at + 12 * place, place)
+    even, odd = add(a0, add(b0, c0)), add(a1, add(b1, c1))
+    store(out, left, lower(even, odd))
+    store(out, right, upper(even, odd))
+    even, odd = add(subtract(b0, c0), d0), add(subtract(b1, c1), d1)
+    store(out, left + row, lower(even, odd))
+    store(out, right + row, upper(even, odd))
+
+
+@parallel
+def _correlate(x, g, pad_h, pad_w, padded, d, m, out):
+    """Scratch a thread: padded (C, PH * PW), zeros; d (16, C + 1 times 2 n), m (16, F rounded up + 1 times 2 n)."""
+    images, filters, oh, ow = out.shape
+    channels, n = x.shape[1], lanes(out)
+    row, plane = ow + 2, padded.shape[2]
+    vectors, across = oh // 2 * (ow // n), ow // n
+    for image in prange(images):
+        thread = get_thread_id()
+        pad_rows(x[image], 1, pad_h, pad_w, row, padded[thread])
+        for first in range(0, vectors, 4):  # four vectors of pixels in two rows: two vectors of tiles
+            for pair in range(2):
+                p = min(first + 2 * pair, vectors - 1)  # beyond the last vector, it again
+                q = min(p + 1, vectors - 1)
+                left, right = p // across * 2 * row + p % across * n, q // across * 2 * row + q % across * n
+                for c in range(channels):
+                    _transform_pixels(padded[thread], c * plane + left, c * plane + right, row, d[thread],
+                                      c * 2 * n + pair * n, d.shape[2])
+            for k in range(PLACES):
+                for f in range(0, filters, ROWS):
+                    multiply_tile(g, k * g.shape[1] + f * channels, 1, ROWS, d[thread], k * d.shape[2], 2 * n, channels,
+                                  m[thread], k * m.shape[2] + f * 2 * n, 2 * n, False)
+            for pair in range(2):
+                p = min(first + 2 * pair, vectors - 1)
+                q = min(p + 1, vectors - 1)
+                left, right = p // across * 2 * ow + p % across * n, q // across * 2 * ow + q % across * n
+                for f in range(filters):
+                    to = (image * filters + f) * oh * ow
+                    _transform_products(m[thread], f * 2 * n + pair * n, m.shape[2], out, to + left, to + right, ow)
+
+
+@inline
+def _transform_gradients(turned, at, row, across, e, to, place):
+    """A dy A^T of one tile, n filters: its rows of two pixels are turned[at ...] and turned[at + row ...], into e[to + k * place ...]."""
+    a, b = load(turned, at), load(turned, at + across)
+    c, d = load(turned, at + row), load(turned, at + row + across)
+    _store_four(e, to, place, (a, add(a, b), subtract(a, b), b))
+    s, t = add(a, c), add(b, d)
+    _store_four(e, to + 4 * place, place, (s, add(s, t), subtract(s, t), t))
+    s, t = subtract(a, c), subtract(b, d)
+    _store_four(e, to + 8 * place, place, (s, add(s, t), subtract(s, t), t))
+    _store_four(e, to + 12 * place, place, (c, add(c, d), subtract(c, d), d))
+
+
+@inline
+def _turn(dout, y, x, turned):
+    """turned[i * n + lane, f] = dout[f, y + i, x + lane]: of a vector of pixels in each of two rows, the filters side by side."""
+    filters, oh, ow = dout.shape
+    n, across = lanes(dout), turned.shape[1]
+    for i in range(2):
+        for f in range(0, filters, n):
+            if f + n <= filters:
+                transpose(dout, (f * oh + y + i) * ow + x, oh * ow, turned, i * n * across + f, across)
+            else:
+                for lane in range(n):
+                    for k in range(f, filters):
+                        turned[i * n + lane, k] = dout[k, y + i, x + lane]
+
+
+@inline
+def _three_taps(sums, at, place):
+    """2 G^T s, of the vectors at four places: the adjoint of _spread, twice."""
+    s0, s1, s2, s3 = load(sums, at), load(sums, at + place), load(sums, at + 2 * place), load(sums, at + 3 * place)
+    both = add(s1, s2)
+    return add(add(s0, s0), both), subtract(s1, s2), add(both, add(s3, s3))
+
+
+@inline
+def _transform_sums(sums, at, place, partial, to, tap):
+    """4 G^T s G of n filters at sums[at + k * place ...], into partial[to + (tap number) * tap ...]."""
+    a0, a1, a2 = _three_taps(sums, at, place)
+    b0, b1, b2 = _three_taps(sums, at + 4 * place, place)
+    c0, c1, c2 = _three_taps(sums, at + 8 * place, place)
+    d0, d1, d2 = _three_taps(sums, at + 12 * place, place)
+    _store_column(partial, to, tap, a0, b0, c0, d0)
+    _store_column(partial, to + tap, tap, a1, b1, c1, d1)
+    _store_column(partial, to + 2 * tap, tap, a2, b2, c2, d2)
+
+
+@inline
+def _store_column(partial, to, tap, a, b, c, d):
+    both = add(b, c)
+    store(partial, to, add(add(a, a), both))
+    store(partial, to + 3 * tap, subtract(b, c))
+    store(partial, to + 6 * tap, add(both, add(d, d)))
+
+
+@parallel
+def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, partial, dw):
+    """dw (F, C, 9); partial (B, F, C, 9): B sums over consecutive images, added in order.
+
+    Scratch a thread: padded (C, PH * PW), zeros; d (16, C rounded up * T + 2 n); turned (4 T, F rounded up), zeros beyond F;
+    e (16, T * F rounded up + 2 n); sums (16, C rounded up * F rounded up).
+    """
+    images, filters, oh, ow = dout.shape
+    channels, n, quarter = x.shape[1], lanes(dout), dout.dtype.type(0.25)
+    row, plane = ow + 2, padded.shape[2]
+    across, partials, chunk = turned.shape[2], partial.shape[0], CHUNK
+    vectors, per_row = oh // 2 * (ow // n), ow // n  # a vector of pixels, in two rows, is n / 2 tiles
+    piece = min(vectors, 2 * chunk // n)
+    for b in prange(partials):
+        thread = get_thread_id()
+        sums[thread] = 0
+        filled, last = 0, (b + 1) * images // partials - 1
+        for image in range(b * images // partials, last + 1):
+            pad_rows(x[image], 1, pad, pad, row, padded[thread])
+            for first in range(0, vectors, piece):
+                here = min(piece, vectors - first)
+                for v in range(0, here, 2):
+                    p, q = first + v, min(first + v + 1, vectors - 1)  # what q adds beyond the last is overwritten, or not read
+                    left, right = p // per_row * 2 * row + p % per_row * n, q // per_row * 2 * row + q % per_row * n
+                    for c in range(channels):
+                        _transform_pixels(padded[thread], c * plane + left, c * plane + right, row, d[thread],
+                                          c * depth + filled + v * n // 2, d.shape[2])
+                for v in range(here):
+                    y, left = (first + v) // per_row * 2, (first + v) % per_row * n
+                    _turn(dout[image], y, left, turned[thread])
+                    for tile in range(n // 2):
+                        to = (filled + v * n // 2 + tile) * across
+                        for f in range(0, across, n):
+                            _transform_gradients(turned[thread], 2 * tile * across + f, n * across, across, e[thread], to + f,
+                                                 e.shape[2])
+                filled += here * n // 2
+                if filled + piece * n // 2 > chunk or image == last and first + here == vectors:
+                    for k in range(PLACES):
+                        for c in range(0, channels, ROWS):
+                            for f in range(0, across, 2 * n):
+                                multiply_tile(d[thread], k * d.shape[2] + c * depth, depth, 1, e[thread], k * e.shape[2] + f, across,
+                                              filled, sums[thread], k * sums.shape[2] + c * across + f, across, True)
+                    filled = 0
+        for f in range(0, channels * across, n):
+            _transform_sums(sums[thread], f, sums.shape[2], partial[b], f, partial.shape[2])
+    for c in prange(channels):
+        for k in range(9):
+            for b in range(1, partials):
+                for f in range(c * across, c * across + filters):
+                    partial[0, k, f] += partial[b, k, f]
+            for f in range(filters):
+                dw[f, c, k] = quarter * partial[0, k, c * across + f]
