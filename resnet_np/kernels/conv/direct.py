@@ -14,11 +14,11 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
+from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, evens, lanes, load, lower, multiply_add, odds, store, upper, zero
 from resnet_np.workspace import empty
 
 ROWS, TAPS = 4, 6  # filters of a register block, taps of the weight gradient's; the width of either is two vectors
-PARTIALS = 16  # sums of the weight gradient over parts of the batch: enough for 16 threads, few enough to be added quickly
 CHUNK_BYTES = 16 << 10  # of the output gradient that the weight gradient goes through at a time: half of the L1 cache
 
 
@@ -79,11 +79,9 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     chunk = max(1, min(oh, CHUNK_BYTES // (ow * across * x.itemsize)))
     padded = _zeros((get_num_threads(), channels, (height + 2 * pad) * stride * half), x.dtype)
     turned = _zeros((get_num_threads(), chunk * ow, across), x.dtype)
-    sums = empty((min(images, PARTIALS), rows, across), x.dtype)
-    dw = empty(w_shape, x.dtype)
-    _weight_grad(dout.reshape(images, filters, -1), x, stride, pad, ow, half, _taps(kh, kw, stride, half), padded, turned, sums,
-                 dw.reshape(filters, -1))
-    return dw
+    sums = parts(images, rows, across, x.dtype)
+    _weight_grad(dout.reshape(images, filters, -1), x, stride, pad, ow, half, _taps(kh, kw, stride, half), padded, turned, sums)
+    return add_parts(sums, w_shape)
 
 
 def _taps(kh, kw, stride, half):
@@ -110,7 +108,7 @@ def _zeros(shape, dtype):
 
 
 @inline
-def pad_rows(image, stride, pad_h, pad_w, half, padded):
+def _pad_rows(image, stride, pad_h, pad_w, half, padded):
     """Copy `image` (C, H, W) into the middle of `padded` (C, PH * s * half), every row by phase. The zeros around it stay."""
     channels, height, width = image.shape
     n, plane = lanes(padded), padded.shape[1]
@@ -173,7 +171,7 @@ def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, ou
     depth, count, n = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out)
     for image in prange(images):
         thread = get_thread_id()
-        pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
+        _pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
         for p in range(0, pixels, 2 * n):
             q = min(p + n, pixels - n)  # of an odd number of vectors the last is computed twice
             left, right = p // ow * stride * stride * half + p % ow, q // ow * stride * stride * half + q % ow
@@ -198,7 +196,7 @@ def _input_grad(dout, packed, taps, table, before, row, padded, edge, dx):
     columns = width // stride
     for image in prange(images):
         thread = get_thread_id()
-        pad_rows(dout[image], 1, before, before, row, padded[thread])
+        _pad_rows(dout[image], 1, before, before, row, padded[thread])
         for y in range(stride):
             pixels = (height - y + stride - 1) // stride * columns
             for c in range(0, channels, ROWS):
@@ -270,19 +268,19 @@ def _weight_block(padded, r0, r1, r2, r3, r4, r5, rows, row, ow, turned, f, sums
 
 
 @parallel
-def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw):
-    """dout (N, F, P), dw (F, K), K = C*T; sums (B, K rounded up, F rounded up): B sums over consecutive images, added in order.
+def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums):
+    """dout (N, F, P); sums (B, K rounded up, F rounded up): B sums over consecutive images, K = C*T.
 
     Scratch a thread: padded (C, PH * s * half), zeros; turned (pixels of a chunk, F rounded up), zeros beyond F.
     """
     images, filters, pixels = dout.shape
     partials, rows, across = sums.shape
-    count, plane, depth, n = taps.shape[0], padded.shape[2], dw.shape[1], lanes(sums)
+    count, plane, depth, n = taps.shape[0], padded.shape[2], x.shape[1] * taps.shape[0], lanes(sums)
     for b in prange(partials):
         thread = get_thread_id()
         sums[b] = 0
         for image in range(b * images // partials, (b + 1) * images // partials):
-            pad_rows(x[image], stride, pad, pad, half, padded[thread])
+            _pad_rows(x[image], stride, pad, pad, half, padded[thread])
             for first in range(0, pixels, turned.shape[1]):
                 here = min(turned.shape[1], pixels - first)
                 for p in range(0, here, n):  # a cache line of pixels is read whole, and written where lines stay in the cache
@@ -300,9 +298,3 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums, dw)
                     for f in range(0, across, 2 * n):
                         _weight_block(padded[thread], r0, r1, r2, r3, r4, r5, here // ow, row, ow, turned[thread], f, sums,
                                       (b * rows + k) * across + f, across)
-    for k in prange(depth):
-        for b in range(1, partials):
-            for f in range(filters):
-                sums[0, k, f] += sums[b, k, f]
-        for f in range(filters):
-            dw[f, k] = sums[0, k, f]

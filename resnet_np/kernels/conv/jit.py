@@ -19,13 +19,12 @@ from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv import direct, winograd
+from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
 from resnet_np.kernels.simd import VECTOR_BYTES, lanes
 from resnet_np.workspace import empty
 
-PARTIAL_BYTES = 64 << 20  # upper bound of the weight gradient's partial sums
-PARTIALS = 16             # partial sums a batch: enough for 16 threads, few enough to be added quickly
-DEEP_TILE = 4             # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
+DEEP_TILE = 4  # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
 
 
 def forward(x, w, *, stride, pad):
@@ -70,15 +69,12 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     rows, width_f = _round_up(channels * kh * kw, ROWS), _round_up(filters, tile)
     oh, ow = dout.shape[2:]
     deep = min(DEEP_TILE * tile, _round_up(oh * ow, tile))
-    partials = max(1, min(images, PARTIALS, PARTIAL_BYTES // (rows * width_f * x.itemsize)))
-    dw = empty(w_shape, x.dtype)
     padded = empty((threads, channels, height + 2 * pad, width + 2 * pad), x.dtype)
     columns = empty((threads, rows, deep), x.dtype)
     dout_tile = empty((threads, deep, width_f), x.dtype)
-    sums = empty((partials, rows, width_f), x.dtype)
-    _weight_grad(dout.reshape(images, filters, -1), x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums,
-                 dw.reshape(filters, -1))
-    return dw
+    sums = parts(images, rows, width_f, x.dtype)
+    _weight_grad(dout.reshape(images, filters, -1), x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums)
+    return add_parts(sums, w_shape)
 
 
 def _correlate_best(x, w, stride, pad_h, pad_w):
@@ -175,14 +171,14 @@ def _input_grad(dout, w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout
 
 
 @parallel
-def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums, dw):
-    """dout (N, F, P), dw (F, K); sums (B, K rounded up, F rounded up): B sums over consecutive images, added in order.
+def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums):
+    """dout (N, F, P); sums (B, K rounded up, F rounded up): B sums over consecutive images.
 
     Scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (T, F rounded up).
     """
     images, filters, pixels = dout.shape
     partials, rows, width = sums.shape
-    tile, depth = columns.shape[2], dw.shape[1]
+    tile, depth = columns.shape[2], x.shape[1] * kh * kw
     block = 2 * lanes(sums)
     for b in prange(partials):
         thread = get_thread_id()
@@ -201,9 +197,3 @@ def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_til
                     for f in range(0, width, block):
                         multiply_tile(columns[thread], k * tile, tile, 1, dout_tile[thread], f, width, count,
                                       sums, (b * rows + k) * width + f, width, True)
-    for k in prange(depth):
-        for b in range(1, partials):
-            for f in range(filters):
-                sums[0, k, f] += sums[b, k, f]
-        for f in range(filters):
-            dw[f, k] = sums[0, k, f]

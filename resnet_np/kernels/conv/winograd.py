@@ -33,7 +33,8 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
-from resnet_np.kernels.conv.direct import PARTIALS, fits, pad_rows
+from resnet_np.kernels.conv.direct import fits
+from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.conv.tiles import ROWS, multiply_tile
 from resnet_np.kernels.simd import VECTOR_BYTES, add, evens, lanes, load, lower, odds, store, subtract, transpose, upper
 from resnet_np.workspace import empty
@@ -79,11 +80,10 @@ def weight_grad(dout, x, *, pad):
     turned = empty((threads, block, across), x.dtype)
     e = empty((threads, PLACES, CHUNK * across + block), x.dtype)
     sums = empty((threads, PLACES, rows * across), x.dtype)
-    partial = empty((min(images, PARTIALS), 9, channels * across), x.dtype)
-    dw = empty((filters, channels, 3, 3), x.dtype)
+    total = parts(images, 9 * channels, across, x.dtype)
     turned[...] = 0
-    _weight_grad(dout, x, pad, padded, d.reshape(threads, PLACES, -1), d.shape[3], turned, e, sums, partial, dw.reshape(filters, channels, 9))
-    return dw
+    _weight_grad(dout, x, pad, padded, d.reshape(threads, PLACES, -1), d.shape[3], turned, e, sums, total)
+    return add_parts(total, (filters, channels, 3, 3), 1 / 4)
 
 
 def _round_up(count, multiple):
@@ -111,6 +111,20 @@ def _transform_filters(w, g):
             for i in range(4):
                 g[4 * i, to], g[4 * i + 1, to], g[4 * i + 2, to], g[4 * i + 3, to] = _spread(
                     left[i], middle[i], right[i], half)
+
+
+@inline
+def _pad(image, pad_h, pad_w, row, padded):
+    """Copy `image` (C, H, W) into the middle of `padded` (C, PH * PW), PW = row. The zeros around it stay."""
+    channels, height, width = image.shape
+    n, plane = lanes(padded), padded.shape[1]
+    for c in range(channels):
+        for y in range(height):
+            to, source = c * plane + (y + pad_h) * row + pad_w, (c * height + y) * width
+            for x in range(0, width - n + 1, n):
+                store(padded, to + x, load(image, source + x))
+            for x in range(width // n * n, width):
+                padded[c, (y + pad_h) * row + pad_w + x] = image[c, y, x]
 
 
 @inline
@@ -183,7 +197,7 @@ def _correlate(x, g, pad_h, pad_w, padded, d, m, out):
     vectors, across = oh // 2 * (ow // n), ow // n
     for image in prange(images):
         thread = get_thread_id()
-        pad_rows(x[image], 1, pad_h, pad_w, row, padded[thread])
+        _pad(x[image], pad_h, pad_w, row, padded[thread])
         for first in range(0, vectors, 4):  # four vectors of pixels in two rows: two vectors of tiles
             for pair in range(2):
                 p = min(first + 2 * pair, vectors - 1)  # beyond the last vector, it again
@@ -242,36 +256,36 @@ def _three_taps(sums, at, place):
 
 
 @inline
-def _transform_sums(sums, at, place, partial, to, tap):
-    """4 G^T s G of n filters at sums[at + k * place ...], into partial[to + (tap number) * tap ...]."""
+def _transform_sums(sums, at, place, total, to, tap):
+    """4 G^T s G of n filters at sums[at + k * place ...], into total[to + (tap number) * tap ...]."""
     a0, a1, a2 = _three_taps(sums, at, place)
     b0, b1, b2 = _three_taps(sums, at + 4 * place, place)
     c0, c1, c2 = _three_taps(sums, at + 8 * place, place)
     d0, d1, d2 = _three_taps(sums, at + 12 * place, place)
-    _store_column(partial, to, tap, a0, b0, c0, d0)
-    _store_column(partial, to + tap, tap, a1, b1, c1, d1)
-    _store_column(partial, to + 2 * tap, tap, a2, b2, c2, d2)
+    _store_column(total, to, tap, a0, b0, c0, d0)
+    _store_column(total, to + tap, tap, a1, b1, c1, d1)
+    _store_column(total, to + 2 * tap, tap, a2, b2, c2, d2)
 
 
 @inline
-def _store_column(partial, to, tap, a, b, c, d):
+def _store_column(total, to, tap, a, b, c, d):
     both = add(b, c)
-    store(partial, to, add(add(a, a), both))
-    store(partial, to + 3 * tap, subtract(b, c))
-    store(partial, to + 6 * tap, add(both, add(d, d)))
+    store(total, to, add(add(a, a), both))
+    store(total, to + 3 * tap, subtract(b, c))
+    store(total, to + 6 * tap, add(both, add(d, d)))
 
 
 @parallel
-def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, partial, dw):
-    """dw (F, C, 9); partial (B, F, C, 9): B sums over consecutive images, added in order.
+def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, total):
+    """total (B, 9 C, F rounded up): four times the sums over B parts of the batch, each of consecutive images.
 
     Scratch a thread: padded (C, PH * PW), zeros; d (16, C rounded up * T + 2 n); turned (4 T, F rounded up), zeros beyond F;
     e (16, T * F rounded up + 2 n); sums (16, C rounded up * F rounded up).
     """
     images, filters, oh, ow = dout.shape
-    channels, n, quarter = x.shape[1], lanes(dout), dout.dtype.type(0.25)
+    channels, n = x.shape[1], lanes(dout)
     row, plane = ow + 2, padded.shape[2]
-    across, partials, chunk = turned.shape[2], partial.shape[0], CHUNK
+    across, partials, chunk = turned.shape[2], total.shape[0], CHUNK
     vectors, per_row = oh // 2 * (ow // n), ow // n  # a vector of pixels, in two rows, is n / 2 tiles
     piece = min(vectors, 2 * chunk // n)
     for b in prange(partials):
@@ -279,7 +293,7 @@ def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, partial, dw):
         sums[thread] = 0
         filled, last = 0, (b + 1) * images // partials - 1
         for image in range(b * images // partials, last + 1):
-            pad_rows(x[image], 1, pad, pad, row, padded[thread])
+            _pad(x[image], pad, pad, row, padded[thread])
             for first in range(0, vectors, piece):
                 here = min(piece, vectors - first)
                 for v in range(0, here, 2):
@@ -304,12 +318,6 @@ def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, partial, dw):
                                 multiply_tile(d[thread], k * d.shape[2] + c * depth, depth, 1, e[thread], k * e.shape[2] + f, across,
                                               filled, sums[thread], k * sums.shape[2] + c * across + f, across, True)
                     filled = 0
-        for f in range(0, channels * across, n):
-            _transform_sums(sums[thread], f, sums.shape[2], partial[b], f, partial.shape[2])
-    for c in prange(channels):
-        for k in range(9):
-            for b in range(1, partials):
-                for f in range(c * across, c * across + filters):
-                    partial[0, k, f] += partial[b, k, f]
-            for f in range(filters):
-                dw[f, c, k] = quarter * partial[0, k, c * across + f]
+        for c in range(channels):
+            for f in range(0, across, n):
+                _transform_sums(sums[thread], c * across + f, sums.shape[2], total[b], 9 * c * across + f, across)

@@ -1,0 +1,36 @@
+"""The weight gradient's sum over the batch: in parts, so that threads share no sum; added in order, so that bits do not depend on them.
+
+    B parts   F filter   K = C*KH*KW
+"""
+
+from numba import prange
+
+from resnet_np.kernels.compile import parallel
+from resnet_np.workspace import empty
+
+PARTS = 16  # of a batch: enough for 16 threads, few enough to be added quickly
+PART_BYTES = 64 << 20  # upper bound of all parts together
+
+
+def parts(images, rows, across, dtype):
+    """An array (B, rows, across) for the sums of B parts of a batch, each of consecutive images; row c*KH*KW + k, column f."""
+    size = empty((0,), dtype).itemsize * rows * across
+    return empty((max(1, min(images, PARTS, PART_BYTES // size)), rows, across), dtype)
+
+
+def add_parts(sums, w_shape, scale=1):
+    """sums (B, >= K, >= F) -> dw (F, C, KH, KW): scale times their sum."""
+    dw = empty(w_shape, sums.dtype)
+    _add_parts(sums, sums.dtype.type(scale), dw.reshape(w_shape[0], -1))
+    return dw
+
+
+@parallel
+def _add_parts(sums, scale, dw):
+    filters, depth = dw.shape
+    for k in prange(depth):
+        for b in range(1, sums.shape[0]):
+            for f in range(filters):
+                sums[0, k, f] += sums[b, k, f]
+        for f in range(filters):
+            dw[f, k] = scale * sums[0, k, f]
