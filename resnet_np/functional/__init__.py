@@ -19,6 +19,13 @@ from resnet_np.functional.batchnorm import (
 )
 from resnet_np.functional.conv2d import ConvCache, ConvGrads, conv2d_backward, conv2d_forward
 from resnet_np.functional.dropout import DropoutCache, dropout_backward, dropout_forward
+from resnet_np.functional.fused_conv import (
+    ConvNormCache,
+    ConvNormGrads,
+    conv_batchnorm_backward,
+    conv_batchnorm_forward,
+    conv_batchnorm_frozen_forward,
+)
 from resnet_np.functional.linear import LinearCache, LinearGrads, linear_backward, linear_forward
 from resnet_np.functional.pooling import (
     AveragePoolCache,
@@ -41,12 +48,13 @@ from resnet_np.functional.softmax import (
 )
 
 __all__ = [
-    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "CrossEntropyCache",
-    "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache", "PoolCache", "ReLUCache", "ShortcutCache",
+    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "ConvNormCache",
+    "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache", "PoolCache", "ReLUCache", "ShortcutCache",
     "add_backward", "add_forward",
     "average_pool_backward", "average_pool_forward",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",
     "conv2d_backward", "conv2d_forward",
+    "conv_batchnorm_backward", "conv_batchnorm_forward", "conv_batchnorm_frozen_forward",
     "dropout_backward", "dropout_forward",
     "global_average_pool_backward", "global_average_pool_forward",
     "linear_backward", "linear_forward",

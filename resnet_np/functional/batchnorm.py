@@ -18,6 +18,7 @@ class BatchNormCache(NamedTuple):
     var: np.ndarray  # (C,) of this batch, biased; what update_running wants
     inv_std: np.ndarray  # (C,) 1 / sqrt(var + eps)
     gamma: np.ndarray  # (C,) the parameter itself
+    beta: np.ndarray  # (C,) the parameter itself
 
 
 class BatchNormFrozenCache(NamedTuple):
@@ -25,6 +26,7 @@ class BatchNormFrozenCache(NamedTuple):
     mean: np.ndarray  # (C,) the running mean
     inv_std: np.ndarray  # (C,) 1 / sqrt(running variance + eps)
     gamma: np.ndarray  # (C,) the parameter itself
+    beta: np.ndarray  # (C,) the parameter itself
 
 
 class BatchNormGrads(NamedTuple):
@@ -42,12 +44,10 @@ def batchnorm_forward(
     The variance is the biased one. Raises InputError if channels or dtypes differ, or if a channel is a single value.
     """
     x, gamma, beta = checks.arrays("batchnorm", x=(x, "N C H W"), gamma=(gamma, "C"), beta=(beta, "C"))
-    if x.shape[0] * x.shape[2] * x.shape[3] == 1:
-        raise InputError(f"batchnorm: x {x.shape} has one value a channel, expected at least 2 to take a variance of; "
-                         "train with a larger batch or larger maps, or use frozen statistics")
+    check_count("batchnorm: x", x.shape)
     mean, var = batchnorm.statistics(x)
-    inv_std = _inv_std("batchnorm", var, eps)
-    return batchnorm.normalise(x, mean, inv_std, gamma, beta), BatchNormCache(x, mean, var, inv_std, gamma)
+    inv_std = inverse_deviation("batchnorm", var, eps)
+    return batchnorm.normalise(x, mean, inv_std, gamma, beta), BatchNormCache(x, mean, var, inv_std, gamma, beta)
 
 
 def batchnorm_backward(dout: np.ndarray, cache: BatchNormCache) -> BatchNormGrads:
@@ -71,8 +71,8 @@ def batchnorm_frozen_forward(
     x, gamma, beta, mean, var = checks.arrays(
         "batchnorm_frozen", x=(x, "N C H W"), gamma=(gamma, "C"), beta=(beta, "C"), running_mean=(running_mean, "C"),
         running_var=(running_var, "C"))
-    inv_std = _inv_std("batchnorm_frozen", var, eps)
-    return batchnorm.normalise(x, mean, inv_std, gamma, beta), BatchNormFrozenCache(x, mean, inv_std, gamma)
+    inv_std = inverse_deviation("batchnorm_frozen", var, eps)
+    return batchnorm.normalise(x, mean, inv_std, gamma, beta), BatchNormFrozenCache(x, mean, inv_std, gamma, beta)
 
 
 def batchnorm_frozen_backward(dout: np.ndarray, cache: BatchNormFrozenCache) -> BatchNormGrads:
@@ -104,7 +104,15 @@ def update_running(
     return (1 - momentum) * running_mean + momentum * mean, (1 - momentum) * running_var + momentum * unbiased
 
 
-def _inv_std(operation: str, var: np.ndarray, eps: float) -> np.ndarray:
+def check_count(what: str, shape: tuple[int, ...]) -> None:
+    """Raises InputError if (N, C, H, W) leaves a channel a single value."""
+    if shape[0] * shape[2] * shape[3] == 1:
+        raise InputError(f"{what} {shape} has one value a channel, expected at least 2 to take a variance of; "
+                         "train with a larger batch or larger maps, or use frozen statistics")
+
+
+def inverse_deviation(operation: str, var: np.ndarray, eps: float) -> np.ndarray:
+    """1 / sqrt(var + eps). Raises InputError if eps is not positive."""
     if not eps > 0:
         raise InputError(f"{operation}: eps is {eps!r}, expected a number > 0; it keeps a constant channel "
                          "from dividing by 0")

@@ -34,7 +34,7 @@ def conv2d_forward(x: np.ndarray, w: np.ndarray, *, stride: int = 1, pad: int = 
     x, w = checks.arrays("conv2d", x=(x, "N C H W"), w=(w, "F C KH KW"))
     stride = checks.whole("conv2d", "stride", stride, least=1)
     pad = checks.whole("conv2d", "pad", pad, least=0)
-    _output_size(x, w, stride, pad)
+    output_size(x, w, stride, pad)
     return conv.forward(x, w, stride=stride, pad=pad), ConvCache(x, w, stride, pad)
 
 
@@ -45,13 +45,14 @@ def conv2d_backward(dout: np.ndarray, cache: ConvCache, *, need_dx: bool = True)
     Raises InputError if dout does not have the output's shape and dtype.
     """
     x, w, stride, pad = cache
-    shape = (x.shape[0], w.shape[0], *_output_size(x, w, stride, pad))
+    shape = (x.shape[0], w.shape[0], *output_size(x, w, stride, pad))
     dout = checks.gradient("conv2d_backward", dout, shape, x.dtype)
     dx = conv.input_grad(dout, w, x_shape=x.shape, stride=stride, pad=pad) if need_dx else None
     return ConvGrads(dx, conv.weight_grad(dout, x, w_shape=w.shape, stride=stride, pad=pad))
 
 
-def _output_size(x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> tuple[int, int]:
+def output_size(x: np.ndarray, w: np.ndarray, stride: int, pad: int) -> tuple[int, int]:
+    """OH and OW. Raises InputError if the window does not fit."""
     rows, columns = x.shape[2] + 2 * pad - w.shape[2], x.shape[3] + 2 * pad - w.shape[3]
     if rows < 0 or columns < 0:
         raise InputError(f"conv2d: a {w.shape[2]}x{w.shape[3]} window does not fit into {x.shape[2]}x{x.shape[3]} "

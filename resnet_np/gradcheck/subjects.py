@@ -15,7 +15,7 @@ from resnet_np import functional as F
 from resnet_np.errors import InputError
 from resnet_np.gradcheck.differences import Arrays, Evaluation, Suspects, TensorReport, check_directions, check_entries
 from resnet_np.layers import Dropout, Layer
-from resnet_np.layers.watch import leaves, watched
+from resnet_np.layers.watch import leaves
 
 Finish = Callable[[np.ndarray], tuple[np.ndarray | float, np.ndarray]]
 SuspectsOf = Callable[[Any, np.ndarray, Mapping[str, np.ndarray]], Suspects]
@@ -115,16 +115,16 @@ def check_layer(
 
 def masks_of(cache: Any) -> tuple[np.ndarray, ...]:
     """The choices that a pair made, from its cache: the signs of a ReLU, the winners of a max pool."""
+    if isinstance(cache, F.ConvNormCache):
+        return masks_of(cache.relu)
     if isinstance(cache, F.ReLUCache):
         return (cache.out > 0,)
     return (cache.winners,) if isinstance(cache, F.MaxPoolCache) else ()
 
 
 def _forward(layer: Layer, x: np.ndarray, training: bool) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    masks: list[np.ndarray] = []
-    with watched(layer, lambda name, leaf, x, out: masks.extend(masks_of(leaf._cache))):
-        out = layer.forward(x, training=training, keep_cache=True)
-    return out, tuple(masks)
+    out = layer.forward(x, training=training, keep_cache=True)
+    return out, tuple(mask for leaf in leaves(layer).values() for mask in masks_of(leaf._cache))
 
 
 def _need_dx(layer: Layer) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Layers: a pair of functions each, and the state that it owns."""
 
 from resnet_np.layers.basic import AveragePool2d, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, ReLU
-from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential, plain_block
+from resnet_np.layers.block import BasicBlock, IdentityShortcut, PaddedShortcut, Sequential, Stem, plain_block
+from resnet_np.layers.fused import FusedBasicBlock, FusedSequential, FusedStem
 from resnet_np.layers.layer import Layer
 
 __all__ = [
@@ -10,6 +11,9 @@ __all__ = [
     "BatchNorm2d",
     "Conv2d",
     "Dropout",
+    "FusedBasicBlock",
+    "FusedSequential",
+    "FusedStem",
     "GlobalAveragePool",
     "IdentityShortcut",
     "Layer",
@@ -18,5 +22,6 @@ __all__ = [
     "PaddedShortcut",
     "ReLU",
     "Sequential",
+    "Stem",
     "plain_block",
 ]

@@ -59,12 +59,17 @@ class BatchNorm2d(Layer):
         cache: F.BatchNormCache | F.BatchNormFrozenCache
         if training and not self.frozen:
             out, cache = F.batchnorm_forward(x, gamma, beta, eps=self.eps)
-            count = x.size // x.shape[1]
-            mean[...], var[...] = F.update_running(mean, var, cache.mean, cache.var, count, momentum=self.momentum)
+            self.follow(cache)
         else:
             out, cache = F.batchnorm_frozen_forward(x, gamma, beta, mean, var, eps=self.eps)
         self._keep(cache, training, keep_cache)
         return out
+
+    def follow(self, cache: F.BatchNormCache) -> None:
+        """Move the running statistics a step towards those of the batch."""
+        mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+        count = cache.x.size // cache.x.shape[1]
+        mean[...], var[...] = F.update_running(mean, var, cache.mean, cache.var, count, momentum=self.momentum)
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
         cache = self._take()

@@ -30,6 +30,18 @@ class Sequential(Layer):
         return dout
 
 
+class Stem(Sequential):
+    """Where pictures enter a net: a convolution, batch norm, ReLU."""
+
+    def __init__(self, *, conv1: Conv2d, bn1: BatchNorm2d, relu: ReLU) -> None:
+        super().__init__(conv1=conv1, bn1=bn1, relu=relu)
+        self.conv1, self.bn1, self.relu = conv1, bn1, relu
+
+    def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:  # type: ignore[override]
+        """need_dx=False: nobody wants the gradient of the pictures; returns None."""
+        return self.conv1.backward(self.bn1.backward(self.relu.backward(dout)), need_dx=need_dx)
+
+
 class IdentityShortcut(Layer):
     """x itself: the shapes agree."""
 
@@ -78,6 +90,8 @@ class BasicBlock(Layer):
     elsewhere it is option "A" (zeros on the side `zero_pad`) or "B" (1x1 convolution and batch norm, PyTorch's `downsample`).
     """
 
+    sequential: type[Sequential] = Sequential  # what option B's two layers are made into
+
     def __init__(
         self,
         channels: int,
@@ -95,7 +109,7 @@ class BasicBlock(Layer):
             self.shortcut = (
                 PaddedShortcut(filters, stride=stride, zero_pad=zero_pad)
                 if shortcut == "A"
-                else Sequential(
+                else self.sequential(
                     **{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)}
                 )
             )

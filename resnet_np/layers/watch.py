@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np.layers.fused import separately
 from resnet_np.layers.layer import Layer
 
 Seen = Callable[[str, Layer, np.ndarray, np.ndarray], None]
@@ -25,6 +26,8 @@ def leaves(net: Layer, name: str = "") -> dict[str, Layer]:
 def watched(net: Layer, seen: Seen) -> Iterator[None]:
     """Inside the `with` block every forward pass of a leaf ends with a call of seen(name, layer, x, out), in order of computation.
 
+    So that there is something to see, fused layers compute one after the other meanwhile.
+
     `seen` may look at layer._cache, which is what the layer has kept, and must not write into anything.
     """
     layers = leaves(net)
@@ -42,7 +45,8 @@ def watched(net: Layer, seen: Seen) -> Iterator[None]:
     for name, layer in layers.items():
         watch(name, layer)
     try:
-        yield
+        with separately():
+            yield
     finally:
         for layer in layers.values():
             del layer.forward

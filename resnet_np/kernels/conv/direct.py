@@ -14,6 +14,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
+from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, evens, lanes, load, lower, multiply_add, odds, store, upper, zero
 from resnet_np.workspace import empty
@@ -27,7 +28,7 @@ def fits(width, dtype):
     return width % (VECTOR_BYTES // np.dtype(dtype).itemsize) == 0
 
 
-def correlate(x, w, stride, pad_h, pad_w):
+def correlate(x, w, stride, pad_h, pad_w, finish):
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW); OW of whole vectors."""
     images, channels, height, width = x.shape
     filters, _, kh, kw = w.shape
@@ -36,7 +37,7 @@ def correlate(x, w, stride, pad_h, pad_w):
     padded = _zeros((get_num_threads(), channels, (height + 2 * pad_h) * stride * half), x.dtype)
     edge = empty((get_num_threads(), ROWS, 2 * VECTOR_BYTES // x.itemsize), x.dtype)
     out = empty((images, filters, oh, ow), x.dtype)
-    _correlate(x, _packed(w), stride, pad_h, pad_w, ow, half, _taps(kh, kw, stride, half), padded, edge,
+    _correlate(x, _packed(w), stride, pad_h, pad_w, ow, half, _taps(kh, kw, stride, half), padded, edge, finish,
                out.reshape(images, filters, -1))
     return out
 
@@ -165,7 +166,7 @@ def _correlate_block(packed, w, padded, left, right, taps, first_tap, count, out
 
 
 @parallel
-def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, out):
+def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, finish, out):
     """out (N, F, P). Scratch a thread: padded (C, PH * s * half), zeros; edge (4, 2 n)."""
     images, filters, pixels = out.shape
     depth, count, n = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out)
@@ -185,6 +186,7 @@ def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, ou
                         for lane in range(n):
                             out[image, f + k, p + lane] = edge[thread, k, lane]
                             out[image, f + k, q + lane] = edge[thread, k, n + lane]
+        finish_image(out, image, finish)
 
 
 @parallel

@@ -19,6 +19,7 @@ from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv import direct, winograd
+from resnet_np.kernels.conv.finish import finish_image, nothing
 from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
 from resnet_np.kernels.simd import VECTOR_BYTES, lanes
@@ -27,13 +28,13 @@ from resnet_np.workspace import empty
 DEEP_TILE = 4  # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
 
 
-def forward(x, w, *, stride, pad):
-    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
-    return _correlate_best(x, w, stride, pad, pad)
+def forward(x, w, *, stride, pad, finish=None):
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW). finish: what is done to an image of it in the cache."""
+    return _correlate_best(x, w, stride, pad, pad, finish)
 
 
-def input_grad(dout, w, *, x_shape, stride, pad):
-    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape.
+def input_grad(dout, w, *, x_shape, stride, pad, finish=None):
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape. finish: as in `forward`, for stride 1.
 
     With stride 1 every pixel of x is reached by a full window of dout, and the sum over the window is again a correlation: of
     dout, with the filters turned by 180 degrees and their two channel axes exchanged. It needs no col2im.
@@ -41,7 +42,7 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     filters, channels, kh, kw = w.shape
     if stride == 1 and pad < min(kh, kw):
         turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        return _correlate_best(dout, turned, 1, kh - 1 - pad, kw - 1 - pad)
+        return _correlate_best(dout, turned, 1, kh - 1 - pad, kw - 1 - pad, finish)
     if stride > 1 and x_shape[3] % stride == 0 and direct.fits(x_shape[3] // stride, dout.dtype):
         return direct.input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
     images, _, height, width = x_shape
@@ -77,16 +78,17 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     return add_parts(sums, w_shape)
 
 
-def _correlate_best(x, w, stride, pad_h, pad_w):
+def _correlate_best(x, w, stride, pad_h, pad_w, finish):
+    finish = nothing(x.dtype) if finish is None else finish
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
     if winograd.suits(w.shape, stride, oh, ow, x.dtype):
-        return winograd.correlate(x, w, pad_h, pad_w)
+        return winograd.correlate(x, w, pad_h, pad_w, finish)
     if direct.fits(ow, x.dtype):
-        return direct.correlate(x, w, stride, pad_h, pad_w)
-    return _correlate(x, w, stride, pad_h, pad_w)
+        return direct.correlate(x, w, stride, pad_h, pad_w, finish)
+    return _correlate(x, w, stride, pad_h, pad_w, finish)
 
 
-def _correlate(x, w, stride, pad_h, pad_w):
+def _correlate(x, w, stride, pad_h, pad_w, finish):
     images, channels, height, width = x.shape
     filters, _, kh, kw = w.shape
     oh, ow = (height + 2 * pad_h - kh) // stride + 1, (width + 2 * pad_w - kw) // stride + 1
@@ -97,7 +99,8 @@ def _correlate(x, w, stride, pad_h, pad_w):
     padded = empty((threads, channels, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
     columns = empty((threads, depth, tile), x.dtype)
     out_tile = empty((threads, ROWS, tile), x.dtype)
-    _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, out.reshape(images, filters, -1))
+    _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, finish,
+             out.reshape(images, filters, -1))
     return out
 
 
@@ -119,7 +122,7 @@ def _zero_padded(matrix, rows, columns):
 
 
 @parallel
-def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, out):
+def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, out_tile, finish, out):
     """w_rows (F rounded up to ROWS, K), out (N, F, P).
 
     Scratch a thread: padded (C, PH, PW), columns (K, T), out_tile (ROWS, T).
@@ -142,6 +145,7 @@ def _forward(x, w_rows, kh, kw, stride, pad_h, pad_w, oh, ow, padded, columns, o
                     for row in range(min(ROWS, filters - f)):
                         for t in range(min(tile, pixels - first)):
                             out[n, f + row, first + t] = out_tile[thread, row, t]
+        finish_image(out, n, finish)
 
 
 @parallel

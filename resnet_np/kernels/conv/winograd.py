@@ -34,6 +34,7 @@ from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
 from resnet_np.kernels.conv.direct import fits
+from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.conv.tiles import ROWS, multiply_tile
 from resnet_np.kernels.simd import VECTOR_BYTES, add, evens, lanes, load, lower, odds, store, subtract, transpose, upper
@@ -50,7 +51,7 @@ def suits(w_shape, stride, oh, ow, dtype):
     return kernel == [3, 3] and stride == 1 and oh % 2 == 0 and fits(ow, dtype) and min(filters, channels) >= LEAST
 
 
-def correlate(x, w, pad_h, pad_w):
+def correlate(x, w, pad_h, pad_w, finish):
     """x (N, C, H, W), w (F, C, 3, 3) -> out (N, F, OH, OW)."""
     images, channels, height, width = x.shape
     filters, threads = len(w), get_num_threads()
@@ -63,7 +64,7 @@ def correlate(x, w, pad_h, pad_w):
     m = empty((threads, PLACES, (_round_up(filters, ROWS) + 1) * block), x.dtype)
     out = empty((images, filters, oh, ow), x.dtype)
     _transform_filters(w, g)
-    _correlate(x, g, pad_h, pad_w, padded, d, m, out)
+    _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out.reshape(images, filters, -1))
     return out
 
 
@@ -189,12 +190,12 @@ def _transform_products(m, at, place, out, left, right, row):
 
 
 @parallel
-def _correlate(x, g, pad_h, pad_w, padded, d, m, out):
-    """Scratch a thread: padded (C, PH * PW), zeros; d (16, C + 1 times 2 n), m (16, F rounded up + 1 times 2 n)."""
-    images, filters, oh, ow = out.shape
+def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out):
+    """out (N, F, OH * OW). Scratch a thread: padded (C, PH * PW), zeros; d (16, C + 1 times 2 n), m (16, F rounded up + 1 times 2 n)."""
+    images, filters, pixels = out.shape
     channels, n = x.shape[1], lanes(out)
     row, plane = ow + 2, padded.shape[2]
-    vectors, across = oh // 2 * (ow // n), ow // n
+    vectors, across = pixels // (2 * n), ow // n
     for image in prange(images):
         thread = get_thread_id()
         _pad(x[image], pad_h, pad_w, row, padded[thread])
@@ -215,8 +216,9 @@ def _correlate(x, g, pad_h, pad_w, padded, d, m, out):
                 q = min(p + 1, vectors - 1)
                 left, right = p // across * 2 * ow + p % across * n, q // across * 2 * ow + q % across * n
                 for f in range(filters):
-                    to = (image * filters + f) * oh * ow
+                    to = (image * filters + f) * pixels
                     _transform_products(m[thread], f * 2 * n + pair * n, m.shape[2], out, to + left, to + right, ow)
+        finish_image(out, image, finish)
 
 
 @inline

@@ -1,0 +1,130 @@
+"""The layers of block.py, computed in fewer sweeps over memory.
+
+Every class here is a class of block.py with another `forward` and `backward`: convolution, batch norm, addition and ReLU go through
+`functional/fused_conv.py` together. Children, names, parameters and what the layers keep in between are the same; sums are taken in
+another order, so that the last bits differ. Read block.py to see what is computed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import cast
+
+import numpy as np
+
+from resnet_np import functional as F
+from resnet_np.layers.basic import BatchNorm2d, Conv2d, ReLU
+from resnet_np.layers.block import BasicBlock, Sequential, Stem
+from resnet_np.layers.layer import Layer
+
+_fused: ContextVar[bool] = ContextVar("fused", default=True)
+
+
+@contextmanager
+def separately() -> Iterator[None]:
+    """Inside the `with` block fused layers compute as those of block.py do, one layer after the other, each by its own `forward`."""
+    token = _fused.set(False)
+    try:
+        yield
+    finally:
+        _fused.reset(token)
+
+
+class FusedSequential(Sequential):
+    """Layers one behind the other; a convolution, the batch norm behind it and the ReLU behind that, where they follow, are one."""
+
+    def __init__(self, **layers: Layer) -> None:
+        super().__init__(**layers)
+        self._units: list[tuple[Layer, ...]] = []  # (conv, norm, relu), (conv, norm), or one layer alone
+        rest = list(layers.values())
+        while rest:
+            kinds = tuple(type(layer) for layer in rest[:3])
+            length = 3 if kinds == (Conv2d, BatchNorm2d, ReLU) else 2 if kinds[:2] == (Conv2d, BatchNorm2d) else 1
+            self._units.append(tuple(rest[:length]))
+            del rest[:length]
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        if not _fused.get():
+            return super().forward(x, training=training, keep_cache=keep_cache)
+        for unit in self._units:
+            if len(unit) == 1:
+                x = unit[0].forward(x, training=training, keep_cache=keep_cache)
+            else:
+                x = _forward(unit, x, None, training=training, keep_cache=keep_cache)
+        return x
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        for unit in reversed(self._units):
+            dout = unit[0].backward(dout) if len(unit) == 1 else cast(np.ndarray, _backward(unit, dout).dx)
+        return dout
+
+
+class FusedStem(Stem):
+    """Convolution, batch norm and ReLU as one."""
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        if not _fused.get():
+            return super().forward(x, training=training, keep_cache=keep_cache)
+        return _forward(tuple(self.children.values()), x, None, training=training, keep_cache=keep_cache)
+
+    def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:  # type: ignore[override]
+        return _backward(tuple(self.children.values()), dout, need_dx=need_dx).dx
+
+
+class FusedBasicBlock(BasicBlock):
+    """The main branch's second half, the addition and the ReLU behind it are one."""
+
+    sequential = FusedSequential
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        if not _fused.get():
+            return super().forward(x, training=training, keep_cache=keep_cache)
+        first, second = self._halves()
+        hidden = _forward(first, x, None, training=training, keep_cache=keep_cache)
+        same = self.shortcut.forward(x, training=training, keep_cache=keep_cache)
+        return _forward(second, hidden, same, training=training, keep_cache=keep_cache)
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        first, second = self._halves()
+        grads = _backward(second, dout, adds=True)
+        d_shortcut = self.shortcut.backward(cast(np.ndarray, grads.dsame))
+        # Where the branches part, at x, the two gradients add up.
+        return cast(np.ndarray, _backward(first, cast(np.ndarray, grads.dx), plus=d_shortcut).dx)
+
+    def _halves(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        conv1, bn1, relu1, conv2, bn2 = self.main.children.values()
+        return (conv1, bn1, relu1), (conv2, bn2, self.relu2)
+
+
+def _forward(
+    unit: tuple[Layer, ...], x: np.ndarray, same: np.ndarray | None, *, training: bool, keep_cache: bool | None
+) -> np.ndarray:
+    """What unit's layers do one after the other, with the addition of `same` before the ReLU. They keep what they would have kept."""
+    conv, norm, *relu = cast(tuple[Conv2d, BatchNorm2d, ReLU], unit)
+    arguments = x, conv.weight.data, norm.weight.data, norm.bias.data
+    keep = training if keep_cache is None else keep_cache
+    cache: F.ConvNormCache | None
+    if training and not norm.frozen:
+        out, cache = F.conv_batchnorm_forward(*arguments, same, relu=bool(relu), stride=conv.stride, pad=conv.pad, eps=norm.eps)
+        norm.follow(cast(F.BatchNormCache, cache.batchnorm))
+    else:
+        statistics = norm.buffers["running_mean"], norm.buffers["running_var"]
+        out, cache = F.conv_batchnorm_frozen_forward(
+            *arguments, *statistics, same, relu=bool(relu), stride=conv.stride, pad=conv.pad, eps=norm.eps, keep_cache=keep)
+    for layer, part in zip(unit, cache or (None, None, None), strict=False):
+        layer._keep(part, training, keep)
+    return out
+
+
+def _backward(
+    unit: tuple[Layer, ...], dout: np.ndarray, *, need_dx: bool = True, adds: bool = False, plus: np.ndarray | None = None
+) -> F.ConvNormGrads:
+    """Adds to the gradients of unit's parameters, and uses its caches up. adds: there was a `same`; plus: what else arrives at x."""
+    caches = [layer._take() for layer in unit]
+    cache = F.ConvNormCache(caches[0], caches[1], caches[2] if len(caches) > 2 else None, adds)
+    grads = F.conv_batchnorm_backward(dout, cache, need_dx=need_dx, plus=plus)
+    conv, norm = cast(tuple[Conv2d, BatchNorm2d], unit[:2])
+    conv.weight.accumulate(grads.dw)
+    norm.weight.accumulate(grads.dgamma)
+    norm.bias.accumulate(grads.dbeta)
+    return grads
