@@ -199,25 +199,25 @@ def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out):
     for image in prange(images):
         thread = get_thread_id()
         _pad(x[image], pad_h, pad_w, row, padded[thread])
-        for first in range(0, vectors, 4):  # four vectors of pixels in two rows: two vectors of tiles
-            for pair in range(2):
-                p = min(first + 2 * pair, vectors - 1)  # beyond the last vector, it again
-                q = min(p + 1, vectors - 1)
-                left, right = p // across * 2 * row + p % across * n, q // across * 2 * row + q % across * n
-                for c in range(channels):
-                    _transform_pixels(padded[thread], c * plane + left, c * plane + right, row, d[thread],
-                                      c * 2 * n + pair * n, d.shape[2])
+        for first in range(0, vectors, 4):  # four vectors of pixels, in two rows: two vectors of tiles
+            p0, p1 = first, min(first + 1, vectors - 1)  # beyond the last vector, it again
+            p2, p3 = min(first + 2, vectors - 1), min(first + 3, vectors - 1)
+            a0, a1 = p0 // across * 2 * row + p0 % across * n, p1 // across * 2 * row + p1 % across * n
+            a2, a3 = p2 // across * 2 * row + p2 % across * n, p3 // across * 2 * row + p3 % across * n
+            for c in range(channels):
+                at, to = c * plane, c * 2 * n
+                _transform_pixels(padded[thread], at + a0, at + a1, row, d[thread], to, d.shape[2])
+                _transform_pixels(padded[thread], at + a2, at + a3, row, d[thread], to + n, d.shape[2])
             for k in range(PLACES):
                 for f in range(0, filters, ROWS):
                     multiply_tile(g, k * g.shape[1] + f * channels, 1, ROWS, d[thread], k * d.shape[2], 2 * n, channels,
                                   m[thread], k * m.shape[2] + f * 2 * n, 2 * n, False)
-            for pair in range(2):
-                p = min(first + 2 * pair, vectors - 1)
-                q = min(p + 1, vectors - 1)
-                left, right = p // across * 2 * ow + p % across * n, q // across * 2 * ow + q % across * n
-                for f in range(filters):
-                    to = (image * filters + f) * pixels
-                    _transform_products(m[thread], f * 2 * n + pair * n, m.shape[2], out, to + left, to + right, ow)
+            a0, a1 = p0 // across * 2 * ow + p0 % across * n, p1 // across * 2 * ow + p1 % across * n
+            a2, a3 = p2 // across * 2 * ow + p2 % across * n, p3 // across * 2 * ow + p3 % across * n
+            for f in range(filters):
+                at, to = f * 2 * n, (image * filters + f) * pixels
+                _transform_products(m[thread], at, m.shape[2], out, to + a0, to + a1, ow)
+                _transform_products(m[thread], at + n, m.shape[2], out, to + a2, to + a3, ow)
         finish_image(out, image, finish)
 
 
