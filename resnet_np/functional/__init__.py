@@ -48,8 +48,9 @@ from resnet_np.functional.softmax import (
 )
 
 __all__ = [
-    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads", "ConvNormCache",
-    "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache", "PoolCache", "ReLUCache", "ShortcutCache",
+    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads",
+    "ConvNormCache", "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache",
+    "PoolCache", "ReLUCache", "ShortcutCache",
     "add_backward", "add_forward",
     "average_pool_backward", "average_pool_forward",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",

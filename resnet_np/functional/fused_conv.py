@@ -37,13 +37,13 @@ class ConvNormGrads(NamedTuple):
 
 
 def conv_batchnorm_forward(
-    x: np.ndarray, w: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None = None, *, relu: bool, stride: int = 1,
-    pad: int = 0, eps: float = 1e-5,
+    x: np.ndarray, w: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None = None, *, relu: bool,
+    stride: int = 1, pad: int = 0, eps: float = 1e-5,
 ) -> tuple[np.ndarray, ConvNormCache]:
     """conv2d_forward, batchnorm_forward with the statistics of the batch, add_forward of `same` (if any), relu_forward (if relu).
 
-    x (N, C, H, W), w (F, C, KH, KW), gamma (F,), beta (F,), same (N, F, OH, OW), all float32 or all float64 -> out (N, F, OH, OW) and a
-    ConvNormCache. Raises InputError as the separate functions do.
+    x (N, C, H, W), w (F, C, KH, KW), gamma (F,), beta (F,), same (N, F, OH, OW), all float32 or all float64 -> out (N, F, OH, OW)
+    and a ConvNormCache. Raises InputError as the separate functions do.
     """
     x, w, gamma, beta, same, stride, pad = _checked(x, w, gamma, beta, same, stride, pad)
     check_count("conv_batchnorm: the convolution's output", (len(x), len(w), *output_size(x, w, stride, pad)))
@@ -65,7 +65,8 @@ def conv_batchnorm_frozen_forward(
     x, w, gamma, beta, same, stride, pad = _checked(x, w, gamma, beta, same, stride, pad)
     mean, var = checks.arrays("conv_batchnorm_frozen", running_mean=(running_mean, "C"), running_var=(running_var, "C"))
     if mean.shape != gamma.shape or mean.dtype != x.dtype:
-        raise InputError(f"conv_batchnorm_frozen: running_mean is {mean.dtype} {mean.shape}, expected {x.dtype} {gamma.shape}, like gamma")
+        raise InputError(f"conv_batchnorm_frozen: running_mean is {mean.dtype} {mean.shape}, expected {x.dtype} {gamma.shape}, "
+                         "like gamma")
     output_size(x, w, stride, pad)
     inv_std = inverse_deviation("conv_batchnorm_frozen", var, eps)
     if not keep_cache:
@@ -117,6 +118,6 @@ def _checked(
         same, = checks.arrays("conv_batchnorm", same=(same, "N F OH OW"))
         shape = (len(x), len(w), *output_size(x, w, stride, pad))
         if same.shape != shape or same.dtype != x.dtype:
-            raise InputError(f"conv_batchnorm: same is {same.dtype} {same.shape}, expected {x.dtype} {shape}, like the output; a block "
-                             "that changes the shape needs a shortcut that changes it too")
+            raise InputError(f"conv_batchnorm: same is {same.dtype} {same.shape}, expected {x.dtype} {shape}, like the output; a "
+                             "block that changes the shape needs a shortcut that changes it too")
     return x, w, gamma, beta, same, stride, pad

@@ -18,6 +18,8 @@ from resnet_np.layers import (
     BatchNorm2d,
     Conv2d,
     Dropout,
+    FusedBasicBlock,
+    FusedSequential,
     GlobalAveragePool,
     Layer,
     Linear,
@@ -100,6 +102,7 @@ def _operations() -> Iterator[Subject]:
         ("3x3, stride 2", (2, 3, 7, 7), (4, 3, 3, 3), 2, 1),
         ("3x3, rows of vectors", (2, 2, 3, 8), (5, 2, 3, 3), 1, 1),
         ("3x3, stride 2, rows of vectors", (2, 2, 4, 16), (3, 2, 3, 3), 2, 1),
+        ("3x3, Winograd", (3, 9, 6, 4), (10, 9, 3, 3), 1, 1),
         ("1x1, stride 2", (2, 3, 5, 5), (6, 3, 1, 1), 2, 0),
         ("2x4, stride 3", (2, 2, 7, 8), (3, 2, 2, 4), 3, 0),
         ("7x7, stride 2", (1, 2, 9, 9), (2, 2, 7, 7), 2, 3),
@@ -112,6 +115,16 @@ def _operations() -> Iterator[Subject]:
         yield Subject(f"conv2d {name}", "directions", SINGLE, _conv(x_shape, w_shape, stride, 1, 3))
     yield Subject("batchnorm", "every entry", SINGLE, _batchnorm)
     yield Subject("batchnorm, frozen statistics", "every entry", SINGLE, _batchnorm_frozen)
+    fused_cases: tuple[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
+        ("relu", (2, 3, 4, 5), (4, 3, 3, 3), {"relu": True, "pad": 1}),
+        ("1x1, stride 2", (2, 3, 5, 5), (4, 3, 1, 1), {"relu": False, "stride": 2}),
+        ("relu, stride 2", (2, 2, 4, 16), (3, 2, 3, 3), {"relu": True, "stride": 2, "pad": 1}),
+        ("relu, Winograd", (2, 8, 4, 4), (9, 8, 3, 3), {"relu": True, "pad": 1}),
+    )
+    for name, images, filters, options in fused_cases:
+        yield Subject(f"fused conv bn {name}", "every entry", SINGLE, _conv_batchnorm(images, filters, False, options))
+        yield Subject(f"fused conv bn same {name}", "every entry", SINGLE, _conv_batchnorm(images, filters, True, options))
+        yield Subject(f"fused conv bn {name}, frozen", "every entry", SINGLE, _conv_batchnorm_frozen(images, filters, options))
     yield _pair("relu", F.relu_forward, lambda dout, cache: {"x": F.relu_backward(dout, cache)}, x=(3, 4, 5))
     yield _pair("add", lambda a, b: (F.add_forward(a, b), None),
                 lambda dout, _: dict(zip("ab", F.add_backward(dout), strict=True)), a=(2, 3, 4), b=(2, 3, 4))
@@ -192,6 +205,53 @@ def _batchnorm_frozen(rng: np.random.Generator) -> list[TensorReport]:
         {"x": rng.standard_normal((3, 2, 4, 5)), "gamma": rng.standard_normal(2), "beta": rng.standard_normal(2)}, rng=rng)
 
 
+def _conv_batchnorm(x_shape: tuple[int, ...], w_shape: tuple[int, ...], adds: bool, options: dict[str, Any]) -> Check:
+    def backward(dout: np.ndarray, cache: F.ConvNormCache) -> dict[str, np.ndarray]:
+        grads = F.conv_batchnorm_backward(dout, cache)
+        assert grads.dx is not None  # need_dx is True
+        found = {"x": grads.dx, "w": grads.dw, "gamma": grads.dgamma, "beta": grads.dbeta}
+        return found | ({"same": grads.dsame} if grads.dsame is not None else {})
+
+    def suspects(cache: F.ConvNormCache, dout: np.ndarray) -> Suspects:
+        norm, dsum = cache.batchnorm, F.relu_backward(dout, cache.relu) if cache.relu else dout
+        scale = (norm.gamma * norm.inv_std)[:, None, None]
+        centred = dsum - dsum.mean((0, 2, 3), keepdims=True)
+        x, w = [], []
+        for cause, dy in (("mean and variance treated as constants", dsum), ("variance treated as a constant", centred)):
+            wrong = F.conv2d_backward(scale * dy, cache.conv)
+            assert wrong.dx is not None  # need_dx is True
+            x.append(is_gradient(cause, wrong.dx))
+            w.append(is_gradient(cause, wrong.dw))
+        return {"x": x, "w": w, "same": [is_gradient("the ReLU is forgotten", dout)]}
+
+    def check(rng: np.random.Generator) -> list[TensorReport]:
+        shapes = {"x": x_shape, "w": w_shape, "gamma": w_shape[:1], "beta": w_shape[:1]}
+        arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+        if adds:
+            out, _ = F.conv2d_forward(arrays["x"], arrays["w"], stride=options.get("stride", 1), pad=options.get("pad", 0))
+            arrays["same"] = rng.standard_normal(out.shape)
+        return check_pair(
+            lambda **given: F.conv_batchnorm_forward(**given, **options), backward, arrays, rng=rng, suspects=suspects)
+
+    return check
+
+
+def _conv_batchnorm_frozen(x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, Any]) -> Check:
+    def backward(dout: np.ndarray, cache: F.ConvNormCache) -> dict[str, np.ndarray]:
+        grads = F.conv_batchnorm_backward(dout, cache)
+        assert grads.dx is not None  # need_dx is True
+        return {"x": grads.dx, "w": grads.dw, "gamma": grads.dgamma, "beta": grads.dbeta}
+
+    def check(rng: np.random.Generator) -> list[TensorReport]:
+        mean, var = rng.standard_normal(w_shape[0]), rng.uniform(0.5, 2, w_shape[0])
+        shapes = {"x": x_shape, "w": w_shape, "gamma": w_shape[:1], "beta": w_shape[:1]}
+        return check_pair(
+            lambda x, w, gamma, beta: F.conv_batchnorm_frozen_forward(x, w, gamma, beta, mean, var, **options), backward,
+            {name: rng.standard_normal(shape) for name, shape in shapes.items()}, rng=rng)
+
+    return check
+
+
 def _cross_entropy(labels: np.ndarray, smoothing: float) -> Check:
     def suspects(cache: F.CrossEntropyCache, dout: np.ndarray) -> Suspects:
         count = len(cache.targets)
@@ -219,15 +279,22 @@ def _layers() -> Iterator[Subject]:
     yield _layer("Dropout, evaluating", lambda rng: _dropout(rng), (5, 6), training=False)
     yield _layer("Linear", lambda rng: Linear(5, 3, rng=rng), (4, 5))
     yield _layer("PaddedShortcut", lambda rng: PaddedShortcut(6, stride=2, zero_pad="both"), (2, 3, 5, 5))
-    yield _layer("Sequential conv, bn, relu", lambda rng: Sequential(
-        conv=Conv2d(2, 3, 3, pad=1, rng=rng), bn=BatchNorm2d(3), relu=ReLU()), (2, 2, 5, 5))
+    yield _layer("Sequential conv, bn, relu", _sequence(Sequential), (2, 2, 5, 5))
+    yield _layer("FusedSequential conv, bn, relu", _sequence(FusedSequential), (2, 2, 5, 5))
+
+
+def _sequence(kind: type[Sequential]) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: kind(conv=Conv2d(2, 3, 3, pad=1, rng=rng), bn=BatchNorm2d(3), relu=ReLU())
 
 
 def _blocks() -> Iterator[Subject]:
-    yield _layer("BasicBlock, identity", _block(4, 1, "A", "both"), (2, 4, 5, 5), suspects=_branches)
-    yield _layer("BasicBlock, option A, zeros both", _block(2, 2, "A", "both"), (2, 2, 5, 5), suspects=_branches)
-    yield _layer("BasicBlock, option A, zeros end", _block(2, 2, "A", "end"), (2, 2, 5, 5), suspects=_branches)
-    yield _layer("BasicBlock, option B", _block(2, 2, "B", "both"), (2, 2, 5, 5), suspects=_branches)
+    for kind in (BasicBlock, FusedBasicBlock):
+        name = kind.__name__
+        yield _layer(f"{name}, identity", _block(kind, 4, 1, "A", "both"), (2, 4, 5, 5), suspects=_branches)
+        yield _layer(f"{name}, option A, zeros both", _block(kind, 2, 2, "A", "both"), (2, 2, 5, 5), suspects=_branches)
+        yield _layer(f"{name}, option A, zeros end", _block(kind, 2, 2, "A", "end"), (2, 2, 5, 5), suspects=_branches)
+        yield _layer(f"{name}, option B", _block(kind, 2, 2, "B", "both"), (2, 2, 5, 5), suspects=_branches)
+    yield _layer("FusedBasicBlock, frozen", lambda rng: _frozen(_block(FusedBasicBlock, 2, 2, "B", "both")(rng)), (2, 2, 5, 5))
     yield _layer("plain block", lambda rng: plain_block(2, 4, stride=2, rng=rng), (2, 2, 5, 5))
 
 
@@ -241,8 +308,10 @@ def _layer(name: str, make: Callable[[np.random.Generator], Layer], shape: tuple
     return Subject(name, "every entry", SINGLE, check)
 
 
-def _block(channels: int, stride: int, shortcut: Any, zero_pad: Any) -> Callable[[np.random.Generator], Layer]:
-    return lambda rng: BasicBlock(channels, 4, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
+def _block(
+    kind: type[BasicBlock], channels: int, stride: int, shortcut: Any, zero_pad: Any
+) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: kind(channels, 4, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
 
 
 def _branches(block: Layer, dout: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Suspects:
@@ -279,6 +348,7 @@ def _nets() -> Iterator[Subject]:
     yield _net("ResNet-8, option A", 3, lambda: resnet_cifar(8, seed=1))
     yield _net("ResNet-8, option B, dropout", 3, lambda: resnet_cifar(8, "B", dropout=0.3, seed=2))
     yield _net("ResNet-8, option A, entries", None, lambda: resnet_cifar(8, seed=3))
+    yield _net("ResNet-8, option B, separate layers", 3, lambda: resnet_cifar(8, "B", fused=False, seed=6))
     yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
     yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
 

@@ -22,7 +22,7 @@ _fused: ContextVar[bool] = ContextVar("fused", default=True)
 
 @contextmanager
 def separately() -> Iterator[None]:
-    """Inside the `with` block fused layers compute as those of block.py do, one layer after the other, each by its own `forward`."""
+    """Inside the `with` block fused layers compute as those of block.py do, layer by layer, each by its own `forward`."""
     token = _fused.set(False)
     try:
         yield
@@ -99,7 +99,7 @@ class FusedBasicBlock(BasicBlock):
 def _forward(
     unit: tuple[Layer, ...], x: np.ndarray, same: np.ndarray | None, *, training: bool, keep_cache: bool | None
 ) -> np.ndarray:
-    """What unit's layers do one after the other, with the addition of `same` before the ReLU. They keep what they would have kept."""
+    """What unit's layers do one after the other, with the addition of `same` before the ReLU. They keep what they would keep."""
     conv, norm, *relu = cast(tuple[Conv2d, BatchNorm2d, ReLU], unit)
     arguments = x, conv.weight.data, norm.weight.data, norm.bias.data
     keep = training if keep_cache is None else keep_cache
@@ -119,7 +119,7 @@ def _forward(
 def _backward(
     unit: tuple[Layer, ...], dout: np.ndarray, *, need_dx: bool = True, adds: bool = False, plus: np.ndarray | None = None
 ) -> F.ConvNormGrads:
-    """Adds to the gradients of unit's parameters, and uses its caches up. adds: there was a `same`; plus: what else arrives at x."""
+    """Adds to the gradients of unit's parameters, uses its caches up. adds: there was a `same`; plus: what else arrives at x."""
     caches = [layer._take() for layer in unit]
     cache = F.ConvNormCache(caches[0], caches[1], caches[2] if len(caches) > 2 else None, adds)
     grads = F.conv_batchnorm_backward(dout, cache, need_dx=need_dx, plus=plus)

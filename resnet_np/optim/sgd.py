@@ -6,6 +6,7 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.functional.parameter import Parameter
+from resnet_np.kernels import sgd
 
 
 class SGD:
@@ -33,23 +34,20 @@ class SGD:
         self._nesterov = nesterov
         self._decay = decay
         self._parameters = dict(parameters)
-        self._velocities = {name: np.zeros_like(parameter.data) for name, parameter in self._parameters.items()}
+        self._velocities = {name: np.zeros(parameter.data.shape, parameter.data.dtype)
+                            for name, parameter in self._parameters.items()}
 
     def step(self, lr: float) -> None:
-        """Move every parameter that is not frozen, in place, along its gradient, which is left as it is."""
+        """Move every parameter that is not frozen, in place, along its gradient, which is left as it is: `kernels/sgd`."""
         lr = float(lr)
         for name, parameter in self._parameters.items():
             if parameter.frozen:
                 continue
-            w, g, v = parameter.data, parameter.grad, self._velocities[name]
-            # (1) g = grad + weight_decay * w
-            if self._weight_decay and (self._decay == "all" or parameter.decay):
-                g = g + self._weight_decay * w
-            # (2) v = momentum * v + g; v starts at 0, so the first v is g
-            v *= self._momentum
-            v += g
-            # (3) w = w - lr * v, or - lr * (g + momentum * v): where the velocity would take the next step
-            w -= lr * (g + self._momentum * v if self._nesterov else v)
+            if not (parameter.data.flags.c_contiguous and parameter.grad.flags.c_contiguous):
+                raise InputError(f"SGD: {name} or its gradient is not C-contiguous, expected np.ascontiguousarray of it")
+            decays = self._decay == "all" or parameter.decay
+            sgd.update(parameter.data, parameter.grad, self._velocities[name], lr=lr, momentum=self._momentum,
+                       nesterov=self._nesterov, weight_decay=self._weight_decay if decays else 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the velocities, by parameter name."""

@@ -53,6 +53,7 @@ class Config:
     normaliser: str = _option(
         "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")
     )
+    fused: bool = _option(True, "compute convolution, batch norm, addition and ReLU together: faster, and other last bits")
     limit_train: int = _option(0, "train on the first N training pictures only; 0: on all")
     seed: int = _option(0, "seed of the initial weights, the order of the pictures and the augmentation")
     split_seed: int = _option(

@@ -46,7 +46,8 @@ def build_net(config: Config, classes: int) -> ResNetCifar:
     """The fresh net that a configuration asks for."""
     family, depth = parse_name(config.model)
     shortcut = "none" if family == "plain" else config.shortcut
-    return resnet_cifar(depth, shortcut, config.zero_pad, dropout=config.dropout, classes=classes, seed=config.seed)
+    return resnet_cifar(
+        depth, shortcut, config.zero_pad, dropout=config.dropout, classes=classes, fused=config.fused, seed=config.seed)
 
 
 class Run:

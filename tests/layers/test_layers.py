@@ -8,6 +8,9 @@ from resnet_np.layers import (
     BatchNorm2d,
     Conv2d,
     Dropout,
+    FusedBasicBlock,
+    FusedSequential,
+    FusedStem,
     GlobalAveragePool,
     Layer,
     Linear,
@@ -36,6 +39,11 @@ MAKERS = {
     "BasicBlock, identity": lambda: block(3, 3, 1, "A"),
     "BasicBlock, option A": lambda: block(3, 6, 2, "A"),
     "BasicBlock, option B": lambda: block(3, 6, 2, "B"),
+    "FusedSequential": lambda: FusedSequential(conv=Conv2d(3, 2, 1, rng=RNG(1)), bn=BatchNorm2d(2), relu=ReLU()),
+    "FusedStem": lambda: FusedStem(conv1=Conv2d(3, 4, 3, rng=RNG(1)), bn1=BatchNorm2d(4), relu=ReLU()),
+    "FusedBasicBlock, identity": lambda: block(3, 3, 1, "A", FusedBasicBlock),
+    "FusedBasicBlock, option A": lambda: block(3, 6, 2, "A", FusedBasicBlock),
+    "FusedBasicBlock, option B": lambda: block(3, 6, 2, "B", FusedBasicBlock),
     "plain block": lambda: plain_block(3, 6, stride=2, rng=RNG(1)),
     "Linear": lambda: Linear(5, 2, rng=RNG(1)),
     "ResNetCifar": lambda: resnet_cifar(8, "B"),
@@ -43,8 +51,8 @@ MAKERS = {
 every_layer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
 
-def block(channels, filters, stride, shortcut):
-    return BasicBlock(channels, filters, stride=stride, shortcut=shortcut, zero_pad="both", rng=RNG(1))
+def block(channels, filters, stride, shortcut, kind=BasicBlock):
+    return kind(channels, filters, stride=stride, shortcut=shortcut, zero_pad="both", rng=RNG(1))
 
 
 def dropout():
@@ -231,7 +239,7 @@ def test_freezing_a_net(rng):
     assert all(layer.frozen for layer in all_layers(net))
     assert all(parameter.frozen for parameter in net.named_parameters().values())
     before = {name: array.copy() for name, array in state(net).items()}
-    evaluated = net.forward(x, training=False)
+    evaluated = net.forward(x, training=False, keep_cache=True)  # as training does: without, fused layers round differently
     out = net.forward(x, training=True)
     np.testing.assert_array_equal(out, evaluated)
     net.backward(upstream(out, rng))

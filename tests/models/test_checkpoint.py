@@ -85,7 +85,7 @@ def test_arrays_of_another_net(stored):
     net = stored.net
     arrays = {name: p.data.copy() for name, p in net.named_parameters().items()} | {
         name: b.copy() for name, b in net.named_buffers().items()}
-    before = net.conv1.weight.data.copy()
+    before = net.stem.conv1.weight.data.copy()
     for change, words in (({"fc.extra": np.zeros(1)}, "left over: fc.extra"), ({"fc.bias": None}, "missing arrays: fc.bias"),
                           ({"fc.bias": np.zeros(4, np.float32)}, r"fc.bias is float32 \(4,\), expected float32 \(3,\)"),
                           ({"fc.bias": np.zeros(3)}, "fc.bias is float64")):
@@ -93,4 +93,4 @@ def test_arrays_of_another_net(stored):
         changed["conv1.weight"] = before + 1
         with pytest.raises(CheckpointError, match=words):
             checkpoint.load_arrays(net, changed)
-        np.testing.assert_array_equal(net.conv1.weight.data, before)
+        np.testing.assert_array_equal(net.stem.conv1.weight.data, before)

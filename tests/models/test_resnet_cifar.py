@@ -42,7 +42,7 @@ def test_stage_shapes_and_an_untouched_net():
     assert rows["layer2.0.conv1"].shape == rows["layer2.0.downsample"].shape == (32, 16, 16)
     assert rows["layer3.2.relu2"].shape == (64, 8, 8)
     assert (rows["avgpool"].shape, rows["fc"].shape) == ((64,), (10,))
-    assert "forward" not in vars(net.conv1)
+    assert "forward" not in vars(net.stem.conv1)
     with pytest.raises(InputError):
         net.backward(np.zeros((1, 10), np.float32))  # no cache was left behind
 

@@ -1,11 +1,24 @@
+import os
+
 import numpy as np
 import pytest
 
+from resnet_np.backend import using
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.optim import SGD
 
 pytestmark = pytest.mark.nojit
+
+
+
+@pytest.fixture(autouse=True, params=["loops", "numpy", "numba"])
+def backend(request):
+    if request.param == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        pytest.skip("NUMBA_DISABLE_JIT is set: the numba backend cannot run")
+    with using(request.param):
+        yield
+
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "bn.gamma": (4,), "fc.weight": (10, 4), "fc.bias": (10,)}
 
@@ -154,3 +167,9 @@ def test_wrong_arguments(rng):
                              ({"nesterov": True, "momentum": 0.0}, "nesterov needs"), ({"decay": "no"}, "got 'no'")]:
         with pytest.raises(InputError, match=message):
             SGD(make(rng), **options)
+
+
+def test_only_contiguous_parameters_are_moved(rng):
+    parameter = Parameter(rng.standard_normal((3, 4)).T, decay=True)
+    with pytest.raises(InputError, match="w or its gradient is not C-contiguous"):
+        SGD({"w": parameter}).step(0.1)

@@ -254,7 +254,7 @@ def test_early_stopping_goes_back_to_the_best_weights(recipe, pictures, folder, 
     monkeypatch.setattr(loop.Run, "validate", lambda self: dataclasses.replace(validate(self), top1=next(accuracies)))
     tested = []
     test = loop.Run.test
-    monkeypatch.setattr(loop.Run, "test", lambda self, net: tested.append(net.conv1.weight.data.copy()) or test(self, net))
+    monkeypatch.setattr(loop.Run, "test", lambda self, net: tested.append(net.stem.conv1.weight.data.copy()) or test(self, net))
     result, lines = run(recipe(epochs=9, early_stopping=3), pictures, folder)
     assert (result["epochs"], result["best_epoch"], result["stopped_early"]) == (5, 2, True)
     assert "stopping   early: validation has not improved for 3 epochs" in lines

@@ -1,4 +1,4 @@
-"""The weight gradient's sum over the batch: in parts, so that threads share no sum; added in order, so that bits do not depend on them.
+"""The weight gradient's sum over the batch: in parts, so that threads share no sum, which are added in order.
 
     B parts   F filter   K = C*KH*KW
 """

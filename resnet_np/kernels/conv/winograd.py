@@ -20,8 +20,9 @@ with respect to g goes back through the same matrices, transposed, again with 16
 
     dg = G^T [(B^T d B) * (A dy A^T)] G     summed over tiles and images
 
-Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. Larger tiles save more products and lose digits;
-this one adds and subtracts only (the halves are exact), and its float32 error is that of `direct.py` (test_winograd.py).
+Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. Larger tiles save more products and lose
+digits; this one only adds and subtracts (the halves are exact), and its float32 error is that of `direct.py` (test_winograd.py).
+What is lost is locality: a NaN or an infinity spoils the four outputs of its tile, also those whose window does not hold it.
 
     N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk
 
@@ -29,7 +30,6 @@ It takes stride 1, rows of whole vectors and an even number of them. A vector ho
 two vectors of pixels, evens and odds apart.
 """
 
-import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
@@ -191,7 +191,7 @@ def _transform_products(m, at, place, out, left, right, row):
 
 @parallel
 def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out):
-    """out (N, F, OH * OW). Scratch a thread: padded (C, PH * PW), zeros; d (16, C + 1 times 2 n), m (16, F rounded up + 1 times 2 n)."""
+    """out (N, F, OH * OW). Scratch a thread: padded (C, PH * PW), zeros; d (16, (C + 1) * 2 n); m (16, (F rounded + 1) * 2 n)."""
     images, filters, pixels = out.shape
     channels, n = x.shape[1], lanes(out)
     row, plane = ow + 2, padded.shape[2]
@@ -223,7 +223,7 @@ def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out):
 
 @inline
 def _transform_gradients(turned, at, row, across, e, to, place):
-    """A dy A^T of one tile, n filters: its rows of two pixels are turned[at ...] and turned[at + row ...], into e[to + k * place ...]."""
+    """A dy A^T of a tile, n filters, into e[to + k * place ...]; its rows of two pixels: turned[at ...], turned[at + row ...]."""
     a, b = load(turned, at), load(turned, at + across)
     c, d = load(turned, at + row), load(turned, at + row + across)
     _store_four(e, to, place, (a, add(a, b), subtract(a, b), b))
@@ -317,8 +317,9 @@ def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, total):
                     for k in range(PLACES):
                         for c in range(0, channels, ROWS):
                             for f in range(0, across, 2 * n):
-                                multiply_tile(d[thread], k * d.shape[2] + c * depth, depth, 1, e[thread], k * e.shape[2] + f, across,
-                                              filled, sums[thread], k * sums.shape[2] + c * across + f, across, True)
+                                multiply_tile(d[thread], k * d.shape[2] + c * depth, depth, 1,
+                                              e[thread], k * e.shape[2] + f, across, filled,
+                                              sums[thread], k * sums.shape[2] + c * across + f, across, True)
                     filled = 0
         for c in range(channels):
             for f in range(0, across, n):

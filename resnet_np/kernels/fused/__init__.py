@@ -23,7 +23,8 @@ def conv_normalise(
 
 
 def normalise(
-    y: np.ndarray, mean: np.ndarray, inv_std: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, *, relu: bool
+    y: np.ndarray, mean: np.ndarray, inv_std: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, *,
+    relu: bool,
 ) -> np.ndarray:
     """-> out (N, F, OH, OW) = (y - mean) * inv_std * gamma + beta (+ same), and 0 where that is <= 0 if `relu`."""
     return kernels(__name__).normalise(y, mean, inv_std, gamma, beta, same, relu=relu)

@@ -20,7 +20,8 @@ def conv_normalise(
 
 
 def normalise(
-    y: np.ndarray, mean: np.ndarray, inv_std: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, *, relu: bool
+    y: np.ndarray, mean: np.ndarray, inv_std: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, *,
+    relu: bool,
 ) -> np.ndarray:
     out = batchnorm.normalise(y, mean, inv_std, gamma, beta)
     if same is not None:

@@ -68,7 +68,7 @@ def test_multiply_tile(rng, dtype):
 def _every_intrinsic(a, out):
     n = simd.lanes(a)
     v = simd.load(a, 1)
-    simd.store(out, 0, simd.multiply_add(simd.broadcast(a, 0), v, simd.add(v, simd.zero(a))))
+    simd.store(out, 0, simd.multiply_add(simd.broadcast(a, 0), v, simd.add(v, simd.subtract(v, simd.zero(a)))))
     return n
 
 
@@ -77,14 +77,43 @@ def test_intrinsics(rng, dtype):
     n = 32 // np.dtype(dtype).itemsize
     a, out = rng.standard_normal(n + 3).astype(dtype), np.zeros(n + 2, dtype)
     assert _every_intrinsic(a, out) == n
-    np.testing.assert_allclose(out[:n], a[0] * a[1:n + 1] + a[1:n + 1], rtol=1e-5)
+    np.testing.assert_allclose(out[:n], a[0] * a[1:n + 1] + 2 * a[1:n + 1], rtol=1e-5)
     assert not out[n:].any()
+
+
+@numba.njit
+def _every_shuffle(a, out):
+    n = simd.lanes(a)
+    x, y = simd.load(a, 0), simd.load(a, n)
+    simd.store(out, 0, simd.evens(x, y))
+    simd.store(out, n, simd.odds(x, y))
+    simd.store(out, 2 * n, simd.lower(x, y))
+    simd.store(out, 3 * n, simd.upper(x, y))
+
+
+@numba.njit
+def _transpose(a, first, row, out, to, across):
+    simd.transpose(a, first, row, out, to, across)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_shuffles(rng, dtype):
+    n = 32 // np.dtype(dtype).itemsize
+    a, out = rng.standard_normal(2 * n).astype(dtype), np.empty(4 * n, dtype)
+    _every_shuffle(a, out)
+    pairs = np.stack([a[:n], a[n:]], axis=1).ravel()
+    np.testing.assert_array_equal(out, np.concatenate([a[::2], a[1::2], pairs]))
+    square, turned = rng.standard_normal((n, n + 3)).astype(dtype), np.zeros((n, n + 5), dtype)
+    _transpose(square, 2, n + 3, turned, 1, n + 5)
+    np.testing.assert_array_equal(turned[:, 1:n + 1], square[:, 2:n + 2].T)
+    assert not turned[:, 0].any() and not turned[:, n + 1:].any()
 
 
 GUARDED = """
     import ctypes, mmap
     import numpy as np
-    from resnet_np.kernels.conv import direct, jit
+    from resnet_np.kernels.conv import direct, jit, partials, winograd
+    from resnet_np.kernels.fused import jit as fused
 
     libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
     kept = []
@@ -100,14 +129,16 @@ GUARDED = """
         kept.append(memory)
         return view
 
-    jit.empty = direct.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
+    for module in (direct, fused, jit, partials, winograd):
+        module.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
     packed = direct._packed
     direct._packed = lambda w: guarded(packed(w))
     rng = np.random.default_rng(0)
     for n, c, h, w, f, k, stride, pad in ((1, 3, 7, 5, 5, 3, 1, 1), (1, 3, 9, 7, 6, 3, 2, 1), (2, 1, 5, 5, 1, 5, 1, 0),
                                           (1, 5, 8, 8, 7, 1, 1, 0), (3, 2, 6, 11, 3, 1, 2, 0), (2, 4, 8, 16, 4, 3, 1, 1),
                                           (1, 3, 5, 8, 5, 3, 1, 1), (1, 2, 16, 16, 3, 3, 2, 1), (2, 3, 4, 16, 6, 1, 2, 0),
-                                          (1, 2, 16, 32, 4, 7, 2, 3), (1, 2, 9, 24, 2, 5, 3, 2), (1, 1, 1, 8, 1, 1, 1, 0)):
+                                          (1, 2, 16, 32, 4, 7, 2, 3), (1, 2, 9, 24, 2, 5, 3, 2), (1, 1, 1, 8, 1, 1, 1, 0),
+                                          (1, 9, 2, 8, 10, 3, 1, 1), (3, 8, 6, 24, 8, 3, 1, 1), (2, 11, 10, 18, 17, 3, 1, 0)):
         x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((f, c, k, k))
         for dtype in (np.float32, np.float64):
             X, W = guarded(x.astype(dtype)), guarded(weight.astype(dtype))
@@ -115,6 +146,10 @@ GUARDED = """
             dout = guarded(rng.standard_normal(out.shape).astype(dtype))
             dx = jit.input_grad(dout, W, x_shape=x.shape, stride=stride, pad=pad)
             dw = jit.weight_grad(dout, X, w_shape=weight.shape, stride=stride, pad=pad)
+            y, mean, var = fused.conv_statistics(X, W, stride=stride, pad=pad)
+            done = fused.conv_normalise(X, W, mean, var, mean, var, dout, relu=True, stride=stride, pad=pad)
+            plus = fused.input_grad_plus(dout, W, X, x_shape=x.shape, stride=stride, pad=pad)
+            assert (y == out).all() and np.isfinite(done).all() and np.isfinite(plus).all()
             assert np.isfinite(out).all() and np.isfinite(dx).all() and np.isfinite(dw).all()
     print("untouched")
 """
