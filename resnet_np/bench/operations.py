@@ -20,7 +20,8 @@ import numpy as np
 from resnet_np.bench.ours import Ours
 
 # Floating-point operations a value, where an operation is no product of matrices. Nominal: memory bounds all of these.
-OPERATIONS_A_VALUE = {"batchnorm statistics": 3, "batchnorm normalise": 2, "batchnorm backward": 8, "SGD step": 6}
+OPERATIONS_A_VALUE = {"batchnorm statistics": 3, "batchnorm normalise": 2, "batchnorm backward": 8, "fused normalise": 4,
+                      "fused normalise_relu_backward": 10, "SGD step": 6}
 
 
 @dataclass
@@ -107,9 +108,9 @@ def _watched(side: Ours, operations: dict[tuple, Operation]) -> Iterator[None]:
 
 
 def _packages() -> list[ModuleType]:
-    """The folders of resnet_np.kernels; the step that was done before has imported them."""
+    """The folders of resnet_np.kernels but the optimiser's; the step that was done before has imported them."""
     return [module for name, module in sorted(sys.modules.items())
-            if name.startswith("resnet_np.kernels.") and hasattr(module, "__path__")]
+            if name.startswith("resnet_np.kernels.") and hasattr(module, "__path__") and name != "resnet_np.kernels.sgd"]
 
 
 def _functions(module: ModuleType) -> list[tuple[str, FunctionType]]:
@@ -132,7 +133,8 @@ def describe(name: str, given: dict[str, Any], result: Any) -> Operation:
     if w_shape is None:
         layer = " x ".join(map(str, largest.shape[1:])) or str(largest.size)
         return Operation(name, layer, OPERATIONS_A_VALUE.get(name, 1) * largest.size, moved)
-    out = given.get("dout", results[0])  # (N, F, OH, OW) or (N, O): as many dot products of w's rows, whichever gradient it is
+    # (N, F, OH, OW) or (N, O): as many dot products of w's rows, whichever gradient it is
+    out = given.get("dout", given.get("dy", results[0]))
     flops = 2 * out.size * math.prod(w_shape[1:])
     if len(w_shape) == 2:  # both gradients at once
         return Operation(name, f"{w_shape[1]} -> {w_shape[0]}", flops * (2 if "dout" in given else 1), moved)

@@ -7,7 +7,7 @@ from resnet_np import backend
 from resnet_np.bench import operations
 from resnet_np.bench.ours import Ours, multiply_adds
 from resnet_np.bench.task import Task
-from resnet_np.kernels import conv
+from resnet_np.kernels import conv, fused
 
 pytestmark = pytest.mark.nojit
 BATCH = 4
@@ -24,8 +24,11 @@ def measured():
     return found
 
 
-def rows(measured, name):
-    return [row for row in measured["operations"] if row["name"] == name]
+FORWARD, INPUT_GRAD = ("conv forward", "fused conv_statistics"), ("conv input_grad", "fused input_grad_plus")
+
+
+def rows(measured, *names):
+    return [row for row in measured["operations"] if row["name"] in names]
 
 
 def test_multiply_adds(measured):
@@ -33,18 +36,18 @@ def test_multiply_adds(measured):
     with backend.using("numpy"):
         macs = multiply_adds("resnet8")
 
-    def flops(name):
-        return sum(row["flops"] * row["count"] for row in rows(measured, name))
+    def flops(*names):
+        return sum(row["flops"] * row["count"] for row in rows(measured, *names))
 
-    assert flops("conv forward") + flops("linear forward") == 2 * macs * BATCH
-    assert flops("conv weight_grad") == flops("conv forward")
+    assert flops(*FORWARD) + flops("linear forward") == 2 * macs * BATCH
+    assert flops("conv weight_grad") == flops(*FORWARD)
     first_layer = 2 * BATCH * 16 * 32 * 32 * 27  # a picture, whose gradient nobody wants
-    assert flops("conv input_grad") == flops("conv forward") - first_layer
+    assert flops(*INPUT_GRAD) == flops(*FORWARD) - first_layer
     assert flops("linear backward") == 2 * flops("linear forward")
 
 
 def test_counts_and_layers(measured):
-    layers = {row["layer"]: row["count"] for row in rows(measured, "conv forward")}
+    layers = {row["layer"]: row["count"] for row in rows(measured, *FORWARD)}
     assert layers["16 -> 16 x 32x32, 3x3"] == 2 and layers["16 -> 32 x 16x16, 3x3/2"] == 1
     assert sum(layers.values()) == 7
     sgd, = rows(measured, "SGD step")
@@ -52,8 +55,8 @@ def test_counts_and_layers(measured):
 
 
 def test_bytes(measured):
-    row = next(row for row in rows(measured, "conv forward") if row["layer"] == "16 -> 32 x 16x16, 3x3/2")
-    assert row["bytes"] == 4 * (BATCH * 16 * 32 * 32 + 32 * 16 * 9 + BATCH * 32 * 16 * 16)
+    row = next(row for row in rows(measured, *FORWARD) if row["layer"] == "16 -> 32 x 16x16, 3x3/2")
+    assert row["bytes"] == 4 * (BATCH * 16 * 32 * 32 + 32 * 16 * 9 + BATCH * 32 * 16 * 16 + 2 * 32)  # and mean and variance
 
 
 def test_nothing_is_counted_twice(measured):
@@ -64,14 +67,14 @@ def test_nothing_is_counted_twice(measured):
 def test_a_kernel_within_a_kernel_is_the_outer_ones(monkeypatch):
     inner = conv.weight_grad
 
-    def forward(x, w, *, stride, pad):
-        out = before(x, w, stride=stride, pad=pad)
-        conv.weight_grad(np.ones_like(out), x, w_shape=w.shape, stride=stride, pad=pad)
-        return out
+    def conv_statistics(x, w, *, stride, pad):
+        y, mean, var = before(x, w, stride=stride, pad=pad)
+        conv.weight_grad(np.ones_like(y), x, w_shape=w.shape, stride=stride, pad=pad)
+        return y, mean, var
 
-    before = conv.forward
-    forward.__module__ = conv.__name__
-    monkeypatch.setattr(conv, "forward", forward)
+    before = fused.conv_statistics
+    conv_statistics.__module__ = fused.__name__
+    monkeypatch.setattr(fused, "conv_statistics", conv_statistics)
     with backend.using("numpy"):
         side = Ours(Task("resnet8", BATCH, 1))
         found = operations.measure(side, 0)
