@@ -142,10 +142,10 @@ def _table(result: "Comparison") -> list[str]:
               f"{'':42}{'images/s':>9}{'GFLOP/s':>9}{'images/s':>9}{'GFLOP/s':>9}{'RSS MiB':>8}{'cold s':>7}{'warm s':>7}"]
     lines += [_side_line(result, side) for side in (result.ours, *result.others)]
     train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
-    lines += ["", f"Ceiling: NumPy multiplies 2048x2048 float32 matrices at {result.ceiling:.0f} GFLOP/s on "
-                  f"{_threads(result.task)};",
-              f"of that, resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference. The multiplications of the",
-              "definition are counted; Winograd's convolutions do with 4/9 of them, so that more than 100 % is possible."]
+    lines += ["", *textwrap.wrap(
+        f"Ceiling: NumPy multiplies 2048x2048 float32 matrices at {result.ceiling:.0f} GFLOP/s on {_threads(result.task)}; of that, "
+        f"resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications of the "
+        "definition; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit.", WIDTH)]
     for work, name in (("train", "Training"), ("infer", "Inference")):
         best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
         if best and ratio and spread:
@@ -210,6 +210,6 @@ def _operation_lines(result: "Roofline") -> list[str]:
     lines.append(f"{'a training step':62}{1000 * result.step:8.2f}{1:7.0%}")
     return [*lines, "", *textwrap.wrap(
         f"Roof: the lower of {result.sgemm:.0f} GFLOP/s (NumPy's 2048x2048 product) and {result.copy:.1f} GB/s (memory copied) "
-        "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache, or "
-        "Winograd's convolutions (3x3, stride 1) did with 4/9 of the multiplications, all of which are counted.",
+        "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache, "
+        "or Winograd's convolutions (3x3, stride 1) did with 4/9 of the multiplications, all of which are counted.",
         WIDTH)]

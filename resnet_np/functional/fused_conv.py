@@ -45,7 +45,7 @@ def conv_batchnorm_forward(
     x (N, C, H, W), w (F, C, KH, KW), gamma (F,), beta (F,), same (N, F, OH, OW), all float32 or all float64 -> out (N, F, OH, OW)
     and a ConvNormCache. Raises InputError as the separate functions do.
     """
-    x, w, gamma, beta, same, stride, pad = _checked(x, w, gamma, beta, same, stride, pad)
+    x, w, gamma, beta, same, stride, pad = _checked("conv_batchnorm", x, w, gamma, beta, same, stride, pad)
     check_count("conv_batchnorm: the convolution's output", (len(x), len(w), *output_size(x, w, stride, pad)))
     y, mean, var = fused.conv_statistics(x, w, stride=stride, pad=pad)
     inv_std = inverse_deviation("conv_batchnorm", var, eps)
@@ -62,7 +62,7 @@ def conv_batchnorm_frozen_forward(
 
     keep_cache=False returns None for the cache; then nobody will ask for y, and it is normalised in place, image by image.
     """
-    x, w, gamma, beta, same, stride, pad = _checked(x, w, gamma, beta, same, stride, pad)
+    x, w, gamma, beta, same, stride, pad = _checked("conv_batchnorm_frozen", x, w, gamma, beta, same, stride, pad)
     mean, var = checks.arrays("conv_batchnorm_frozen", running_mean=(running_mean, "C"), running_var=(running_var, "C"))
     if mean.shape != gamma.shape or mean.dtype != x.dtype:
         raise InputError(f"conv_batchnorm_frozen: running_mean is {mean.dtype} {mean.shape}, expected {x.dtype} {gamma.shape}, "
@@ -108,16 +108,17 @@ def conv_batchnorm_backward(
 
 
 def _checked(
-    x: np.ndarray, w: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, stride: int, pad: int
+    operation: str, x: np.ndarray, w: np.ndarray, gamma: np.ndarray, beta: np.ndarray, same: np.ndarray | None, stride: int,
+    pad: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, int, int]:
     x, w, gamma, beta = checks.arrays(
-        "conv_batchnorm", x=(x, "N C H W"), w=(w, "F C KH KW"), gamma=(gamma, "F"), beta=(beta, "F"))
-    stride = checks.whole("conv_batchnorm", "stride", stride, least=1)
-    pad = checks.whole("conv_batchnorm", "pad", pad, least=0)
+        operation, x=(x, "N C H W"), w=(w, "F C KH KW"), gamma=(gamma, "F"), beta=(beta, "F"))
+    stride = checks.whole(operation, "stride", stride, least=1)
+    pad = checks.whole(operation, "pad", pad, least=0)
     if same is not None:
-        same, = checks.arrays("conv_batchnorm", same=(same, "N F OH OW"))
+        same, = checks.arrays(operation, same=(same, "N F OH OW"))
         shape = (len(x), len(w), *output_size(x, w, stride, pad))
         if same.shape != shape or same.dtype != x.dtype:
-            raise InputError(f"conv_batchnorm: same is {same.dtype} {same.shape}, expected {x.dtype} {shape}, like the output; a "
+            raise InputError(f"{operation}: same is {same.dtype} {same.shape}, expected {x.dtype} {shape}, like the output; a "
                              "block that changes the shape needs a shortcut that changes it too")
     return x, w, gamma, beta, same, stride, pad

@@ -39,7 +39,7 @@ def test_float64(sides, model):
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
 def test_float32(sides, layout):
     ours, peer = sides("resnet8", layout=layout, double=False)
-    assert peer.net.stem.conv1.weight.dtype.itemsize == 4
+    assert peer.net.conv1.weight.dtype.itemsize == 4
     assert peer.x.is_contiguous() == (layout == "NCHW")
     differences(f"float32 {layout}", ours.answers(), peer.answers())
 
@@ -49,7 +49,7 @@ def other_eps(peer):
 
 
 def other_momentum(peer):
-    peer.net.stem.bn1.momentum = 0.11
+    peer.net.bn1.momentum = 0.11
 
 
 def other_stride(peer):

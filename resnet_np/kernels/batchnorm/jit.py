@@ -28,8 +28,13 @@ def batch_statistics(moments, pixels, dtype):
     return mean, var
 
 
-def normalise(x, mean, inv_std, gamma, beta, same=None, *, relu=False):
-    """(x - mean) * inv_std * gamma + beta, each channel with its own; (+ same), (0 where that is <= 0)."""
+def normalise(x, mean, inv_std, gamma, beta):
+    """(x - mean) * inv_std * gamma + beta, each channel with its own."""
+    return normalise_add_relu(x, mean, inv_std, gamma, beta, None, relu=False)
+
+
+def normalise_add_relu(x, mean, inv_std, gamma, beta, same, *, relu):
+    """The same, plus `same` unless it is None, and 0 where that is <= 0 if `relu`."""
     out = empty(x.shape, x.dtype)
     _normalise(_planes(x), mean, inv_std * gamma, beta, _planes(x if same is None else same), same is not None, relu, _planes(out))
     return out

@@ -28,21 +28,16 @@ from resnet_np.workspace import empty
 DEEP_TILE = 4  # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
 
 
-def forward(x, w, *, stride, pad, finish=None):
-    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW). finish: what is done to an image of it in the cache."""
-    return _correlate_best(x, w, stride, pad, pad, finish)
+def forward(x, w, *, stride, pad):
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
+    return correlate(x, w, stride, pad, pad, nothing(x.dtype))
 
 
-def input_grad(dout, w, *, x_shape, stride, pad, finish=None):
-    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape. finish: as in `forward`, for stride 1.
-
-    With stride 1 every pixel of x is reached by a full window of dout, and the sum over the window is again a correlation: of
-    dout, with the filters turned by 180 degrees and their two channel axes exchanged. It needs no col2im.
-    """
+def input_grad(dout, w, *, x_shape, stride, pad):
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape."""
     filters, channels, kh, kw = w.shape
-    if stride == 1 and pad < min(kh, kw):
-        turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        return _correlate_best(dout, turned, 1, kh - 1 - pad, kw - 1 - pad, finish)
+    if input_grad_correlates(w.shape, stride, pad):
+        return input_grad_correlation(dout, w, pad, nothing(dout.dtype))
     if stride > 1 and x_shape[3] % stride == 0 and direct.fits(x_shape[3] // stride, dout.dtype):
         return direct.input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
     images, _, height, width = x_shape
@@ -78,8 +73,20 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     return add_parts(sums, w_shape)
 
 
-def _correlate_best(x, w, stride, pad_h, pad_w, finish):
-    finish = nothing(x.dtype) if finish is None else finish
+def input_grad_correlates(w_shape, stride, pad):
+    """Whether every pixel of x is reached by a full window of dout."""
+    return stride == 1 and pad < min(w_shape[2:])
+
+
+def input_grad_correlation(dout, w, pad, finish):
+    """dx with stride 1 needs no col2im: the sum over the window of dout that reaches a pixel is again a correlation, with filters
+    turned by 180 degrees and with their two channel axes exchanged."""
+    turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+    return correlate(dout, turned, 1, w.shape[2] - 1 - pad, w.shape[3] - 1 - pad, finish)
+
+
+def correlate(x, w, stride, pad_h, pad_w, finish):
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW). finish: what is done to each image of it, in the cache."""
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
     if winograd.suits(w.shape, stride, oh, ow, x.dtype):
         return winograd.correlate(x, w, pad_h, pad_w, finish)
