@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np import backend
 from resnet_np.bench import ceiling
 from resnet_np.bench.task import Task
 
@@ -50,7 +51,17 @@ def ours(task: Task) -> Requests:
     from resnet_np.bench.ours import Ours
 
     side = Ours(task)
-    return _timed(side) | {"operations": lambda seconds: operations.measure(side, seconds)}
+    requests = _timed(side) | {"operations": lambda seconds: operations.measure(side, seconds)}
+    if backend.current() == "numba":  # as `resnet-np train` does
+        from resnet_np.kernels import compile
+
+        def step() -> None:
+            side.step()
+            compile.note_warm()
+
+        compile.get_help()
+        requests["step"] = step
+    return requests
 
 
 def torch(task: Task, **options: Any) -> Requests:

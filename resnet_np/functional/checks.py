@@ -19,25 +19,27 @@ def arrays(operation: str, **named: tuple[np.ndarray, str]) -> list[np.ndarray]:
     Raises InputError if one is not a NumPy array of float32 or float64, if dtypes or sizes differ, or if one is empty.
     """
     sizes: dict[str, tuple[int, str]] = {}  # letter -> size, and the array that set it
-    shown = ", ".join(f"{name} {np.shape(array)}" for name, (array, _) in named.items())
     for name, (array, letters) in named.items():
         _check_float(operation, name, array)
-        if letters == "...":
-            axes = [""] * array.ndim
-        elif len(axes := letters.split()) != array.ndim:
+        axes = [""] * array.ndim if letters == "..." else letters.split()
+        if len(axes) != array.ndim:
             raise InputError(f"{operation}: {name} has {array.ndim} axes, expected {len(axes)} ({', '.join(axes)}): "
-                             f"{shown}")
+                             f"{_shapes(named)}")
         for letter, size in zip(axes, array.shape, strict=True):
             if size == 0:
-                raise InputError(f"{operation}: {name} is empty, expected at least one value along every axis: {shown}")
+                raise InputError(f"{operation}: {name} is empty, expected at least one value along every axis: {_shapes(named)}")
             known, owner = sizes.setdefault(letter, (size, name)) if letter else (size, name)
             if known != size:
-                raise InputError(f"{operation}: {owner} has {known} {WORDS[letter]} but {name} expects {size}: {shown}")
-    dtypes = {name: array.dtype for name, (array, _) in named.items()}
-    if len(set(dtypes.values())) > 1:
+                raise InputError(f"{operation}: {owner} has {known} {WORDS[letter]} but {name} expects {size}: {_shapes(named)}")
+    arrays = [array for array, _ in named.values()]
+    if any(array.dtype != arrays[0].dtype for array in arrays):
         raise InputError(f"{operation}: dtypes differ, expected all float32 or all float64: "
-                         + ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items()))
-    return [ready(array) for array, _ in named.values()]
+                         + ", ".join(f"{name} {array.dtype}" for name, (array, _) in named.items()))
+    return [ready(array) for array in arrays]
+
+
+def _shapes(named: dict[str, tuple[np.ndarray, str]]) -> str:
+    return ", ".join(f"{name} {np.shape(array)}" for name, (array, _) in named.items())
 
 
 def gradient(operation: str, dout: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -64,6 +66,9 @@ def ready(array: np.ndarray) -> np.ndarray:
 
     A read-only array is copied too: to Numba it is another type, and every kernel that met one would be compiled again.
     """
+    flags = array.flags
+    if type(array) is np.ndarray and flags.c_contiguous and flags.aligned and flags.writeable:
+        return array
     return np.require(array, requirements=("C", "A", "W", "E"))
 
 

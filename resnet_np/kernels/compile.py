@@ -13,6 +13,9 @@ import functools
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +92,16 @@ def note_warm() -> None:
     if folder is not None:
         with contextlib.suppress(OSError):
             (folder / WARM).touch()
+
+
+def get_help() -> None:
+    """Where a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
+    if is_warm() or cache_folder() is None or numba.get_num_threads() < 2:
+        return
+    nowhere = subprocess.DEVNULL
+    with contextlib.suppress(OSError):  # then this process compiles all of it
+        helper = subprocess.Popen([sys.executable, "-m", "resnet_np.kernels.warm"], stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        threading.Thread(target=helper.wait, daemon=True).start()  # so that it leaves no zombie
 
 
 def _fingerprint() -> str:

@@ -69,6 +69,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
 
         if not compile.is_warm():
             say("compiling  the kernels, once for this machine and version: about half a minute")
+            compile.get_help()
     net = build_net(run.config, len(run.pictures.classes))
     optimiser, workspace = SGD(net.named_parameters()), Workspace()
     x, labels = run.loader.batch(1)

@@ -38,14 +38,16 @@ def _backward(dout, x, w, dx, dw, db):
     images, features = x.shape
     outputs = w.shape[0]
     for n in prange(images):
-        dx[n] = 0
+        for i in range(features):
+            dx[n, i] = 0
         for o in range(outputs):
             d = dout[n, o]
             for i in range(features):
                 dx[n, i] += d * w[o, i]
     for o in prange(outputs):
-        dw[o] = 0
         db[o] = 0
+        for i in range(features):
+            dw[o, i] = 0
         for n in range(images):
             d = dout[n, o]
             db[o] += d

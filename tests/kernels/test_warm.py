@@ -1,0 +1,76 @@
+"""The second process that compiles half of a cold training step."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("NUMBA_DISABLE_JIT is set: nothing is compiled", allow_module_level=True)
+
+from resnet_np.kernels import compile  # noqa: E402
+
+STEP = """
+from numba.core import event
+import numpy as np
+from resnet_np.kernels import compile
+from resnet_np.models import resnet_cifar
+from resnet_np.optim import SGD
+from resnet_np.training import training_step
+from resnet_np.workspace import Workspace
+
+class Compiled(event.Listener):
+    def on_start(self, event):
+        function = event.data["dispatcher"].py_func
+        if event.data["dispatcher"].targetoptions.get("parallel"):
+            print(f"{function.__module__.removeprefix('resnet_np.kernels.')}.{function.__name__}")
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Compiled())
+net = resnet_cifar(8)
+x, labels = np.zeros((4, 3, 32, 32), np.float32), np.zeros(4, np.int64)
+training_step(net, SGD(net.named_parameters()), x, labels, lr=0.1, workspace=Workspace())
+"""
+
+
+@pytest.mark.slow
+def test_what_it_compiled_is_not_compiled_again(tmp_path):
+    """It must call the kernels with the very types of a training step, or nobody would find its work."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_WAIT_POLICY": "passive"}
+    subprocess.run([sys.executable, "-m", "resnet_np.kernels.warm"], env=environment, check=True, timeout=300)
+    process = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True, timeout=300)
+    left = set(process.stdout.split())
+    assert {"conv.direct._correlate", "conv.winograd._correlate"} <= left  # somebody was listening
+    assert not left & {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad",
+                       "conv.partials._add_parts", "shortcut.jit._backward", "elementwise.jit._add",
+                       "elementwise.jit._relu_backward", "batchnorm.jit._gradients", "linear.jit._backward"}
+
+
+@pytest.mark.parametrize(("warm", "threads", "helpers"), [(False, 2, 1), (True, 2, 0), (False, 1, 0)])
+def test_help_is_asked_for_where_it_helps(monkeypatch, warm, threads, helpers):
+    started = []
+
+    class Helper:
+        def __init__(self, command, **options):
+            started.append(command[1:])
+
+        def wait(self):
+            pass
+
+    monkeypatch.setattr(compile.subprocess, "Popen", Helper)
+    monkeypatch.setattr(compile, "is_warm", lambda: warm)
+    monkeypatch.setattr(compile.numba, "get_num_threads", lambda: threads)
+    compile.get_help()
+    assert started == [["-m", "resnet_np.kernels.warm"]] * helpers
+
+
+def test_without_help_it_goes_on_alone(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(compile, "is_warm", lambda: False)
+    monkeypatch.setattr(compile.subprocess, "Popen", refuse)
+    compile.get_help()
