@@ -144,8 +144,8 @@ def _table(result: "Comparison") -> list[str]:
     train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
     lines += ["", *textwrap.wrap(
         f"Ceiling: NumPy multiplies 2048x2048 float32 matrices at {result.ceiling:.0f} GFLOP/s on {_threads(result.task)}; of "
-        f"that, resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications of "
-        "the definition; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit.", WIDTH)]
+        f"that, resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications "
+        "of the definition; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit.", WIDTH)]
     for work, name in (("train", "Training"), ("infer", "Inference")):
         best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
         if best and ratio and spread:
