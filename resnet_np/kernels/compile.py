@@ -27,6 +27,8 @@ import numpy as np
 import pooch
 from numba.core import config as numba_config
 
+from resnet_np.kernels.simd import VECTOR_BYTES
+
 config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
 
 # No "nnan" and no "ninf": ReLU and batch norm must let NaN and infinity through, so that they can be found and named.
@@ -109,7 +111,7 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(str(here).encode())  # Numba keys its files by path: another installation starts cold
     for source in sorted(here.rglob("*.py")):
         digest.update(source.read_bytes())
-    for version in (numba.__version__, llvmlite.__version__, np.__version__, config.THREADING_LAYER):
+    for version in (numba.__version__, llvmlite.__version__, np.__version__, config.THREADING_LAYER, str(VECTOR_BYTES)):
         digest.update(version.encode())
     return digest.hexdigest()[:16]
 

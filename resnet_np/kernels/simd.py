@@ -1,16 +1,18 @@
-"""Vectors for Numba: load, store, broadcast and fused multiply-add of 32 bytes at a time.
+"""Vectors for Numba: load, store, broadcast and fused multiply-add of 32 bytes at a time, or of 64 where the CPU has AVX-512.
 
 Numba compiles scalar code and hopes that LLVM finds the vectors. In the inner product of a convolution, eight accumulators
-have to stay in registers, and hope is not enough: these few intrinsics say it. A vector is 8 float32 or 4 float64; the
-element type comes from the array, so that one kernel source serves both. LLVM translates them for any CPU (AVX2, AVX-512,
-NEON, plain SSE2), in as many instructions as it takes.
+have to stay in registers, and hope is not enough: these few intrinsics say it. A vector is 8 float32 or 4 float64, or twice
+as many; the element type comes from the array, so that one kernel source serves all. LLVM translates them for any CPU (AVX2, NEON,
+plain SSE2), in as many instructions as it takes.
 
     lanes(a)               number of elements in a vector of a's dtype: a compile-time constant
     zero(a)                a vector of zeros
     load(a, i)             elements i .. i+lanes-1 of the C-contiguous array `a`, counted flat
     store(a, i, v)         the reverse
-    transpose(a, i, p, b, j, q)
-                           b[j + q*l + k] = a[i + p*k + l], k and l from 0 to lanes - 1: a square of rows p apart, turned
+    load_two(a, i, j)      half a vector from element i on, and half of one from element j on: pixels of two rows
+    store_two(a, i, j, v)  the reverse
+    transpose(a, i, j, p, b, k, q)
+                           a square, turned: row r, load_two(a, i + p*r, j + p*r), becomes column r of b[k ...], b[k + q ...], ...
     broadcast(a, i)        element i in every lane
     evens(x, y)            elements 0, 2, 4, ... of x followed by y
     odds(x, y)             elements 1, 3, 5, ...
@@ -24,12 +26,28 @@ Nothing is bounds-checked: the callers' tests run on arrays that end at a guard 
 cannot run, and the numba backend says that it is unavailable.
 """
 
+from typing import Any
+
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
+from numba.core import config as numba_config
 from numba.extending import intrinsic, models, register_model
 
-VECTOR_BYTES = 32
+config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
+
+
+def _has_avx512() -> bool:
+    """Whether Numba compiles for a CPU with 64-byte registers. They halve the number of instructions, which counts most where
+    another thread shares the core: measured there, convolutions took up to a third less time (AMD EPYC, Zen 4; 2026-11-24)."""
+    if config.CPU_NAME not in (None, "host"):
+        return False
+    features = get_host_cpu_features()
+    return bool(features.get("avx512f") and features.get("avx512vl")) and "-avx512f" not in (config.CPU_FEATURES or "")
+
+
+VECTOR_BYTES = 64 if _has_avx512() else 32
 
 
 class Vector(types.Type):
@@ -109,6 +127,40 @@ def store(typing_context, array, index, value):
 
 
 @intrinsic
+def load_two(typing_context, array, first, second):
+    if not (_is_float_array(array) and isinstance(first, types.Integer) and isinstance(second, types.Integer)):
+        return None
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        array, *indices = arguments
+        half = ir.VectorType(context.get_value_type(vector.element), vector.count // 2)
+        halves = [builder.load(builder.bitcast(_pointer(context, builder, signature.args[0], array, index), half.as_pointer()),
+                               align=vector.element.bitwidth // 8) for index in indices]
+        return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), list(range(vector.count))))
+
+    return vector(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_two(typing_context, array, first, second, value):
+    if not (_is_float_array(array) and isinstance(value, Vector)):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        array, first, second, value = arguments
+        count = signature.args[3].count // 2
+        for index, start in ((first, 0), (second, count)):
+            picks = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(start, start + count)))
+            half = builder.shuffle_vector(value, value, picks)
+            pointer = builder.bitcast(_pointer(context, builder, signature.args[0], array, index), half.type.as_pointer())
+            builder.store(half, pointer, align=signature.args[3].element.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+@intrinsic
 def broadcast(typing_context, array, index):
     if not (_is_float_array(array) and isinstance(index, types.Integer)):
         return None
@@ -156,29 +208,35 @@ upper = _shuffle(_upper_half)
 
 
 @intrinsic
-def transpose(typing_context, source, first, row, target, to, across):
+def transpose(typing_context, source, first, second, row, target, to, across):
     if not (_is_float_array(source) and _is_float_array(target) and source.dtype == target.dtype):
         return None
     vector = Vector(source.dtype)
 
     def generate(context, builder, signature, arguments):
-        source, first, row, target, to, across = arguments
-        kind, n, align = context.get_value_type(vector), vector.count, vector.element.bitwidth // 8
+        source, first, second, row, target, to, across = arguments
+        n, align = vector.count, vector.element.bitwidth // 8
 
-        def pointer(array, value, start, step, k):
+        def pointer(kind, array, value, start, step, k):
             index = builder.add(start, builder.mul(step, ir.Constant(step.type, k)))
             return builder.bitcast(_pointer(context, builder, array, value, index), kind.as_pointer())
 
-        rows = [builder.load(pointer(signature.args[0], source, first, row, k), align=align) for k in range(n)]
+        half = ir.VectorType(context.get_value_type(vector.element), n // 2)
+        whole = ir.Constant(ir.VectorType(ir.IntType(32), n), list(range(n)))
+        rows = []
+        for k in range(n):
+            halves = [builder.load(pointer(half, signature.args[0], source, start, row, k), align=align)
+                      for start in (first, second)]
+            rows.append(builder.shuffle_vector(*halves, whole))
         # Interleaving rows k and k + n/2, for all k, moves an element's row number a bit towards its column number.
         low, high = (ir.Constant(ir.VectorType(ir.IntType(32), n), picks(n)) for picks in (_lower_half, _upper_half))
         for _ in range(n.bit_length() - 1):
             rows = [builder.shuffle_vector(rows[k // 2], rows[k // 2 + n // 2], high if k % 2 else low) for k in range(n)]
         for k, column in enumerate(rows):
-            builder.store(column, pointer(signature.args[3], target, to, across, k), align=align)
+            builder.store(column, pointer(column.type, signature.args[4], target, to, across, k), align=align)
         return context.get_dummy_value()
 
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+    return types.void(source, types.intp, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 @intrinsic

@@ -18,8 +18,8 @@ from resnet_np.backend import using
 
 rng = np.random.default_rng(0)
 for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
-    for shape, stride in (((2, 3, 7, 9), 1), ((2, 3, 6, 16), 1), ((2, 3, 8, 16), 2)):
-        x, w = rng.standard_normal(shape).astype(dtype), rng.standard_normal((5, 3, 3, 3)).astype(dtype)
+    for shape, stride in (((2, 3, 7, 9), 1), ((2, 3, 6, 16), 1), ((2, 3, 8, 16), 2), ((3, 9, 6, 4), 1), ((3, 8, 8, 8), 1)):
+        x, w = rng.standard_normal(shape).astype(dtype), rng.standard_normal((8, shape[1], 3, 3)).astype(dtype)
         results = []
         for name in ("numba", "numpy"):
             with using(name):

@@ -7,7 +7,8 @@ neighbours in memory when the padded image is stored by phase, first the columns
 
     N image   C channel in   F filter   OH OW output   T = KH*KW taps   P = OH*OW   n lanes of a vector   s stride
 
-It takes rows of whole vectors, OW a multiple of n: the nets' maps of 32, 16 and 8 pixels. Others go by tiles, with the same bits.
+It takes rows of whole half-vectors, OW a multiple of n / 2: the nets' maps of 32, 16 and 8 pixels. Others go by tiles, with the
+same bits. A vector's halves may lie in two rows; where rows are whole vectors (`whole`), they never do.
 """
 
 import numpy as np
@@ -16,7 +17,22 @@ from numba import get_num_threads, get_thread_id, prange
 from resnet_np.kernels.compile import inline, parallel
 from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.simd import VECTOR_BYTES, broadcast, evens, lanes, load, lower, multiply_add, odds, store, upper, zero
+from resnet_np.kernels.simd import (
+    VECTOR_BYTES,
+    broadcast,
+    evens,
+    lanes,
+    load,
+    load_two,
+    lower,
+    multiply_add,
+    odds,
+    store,
+    store_two,
+    transpose,
+    upper,
+    zero,
+)
 from resnet_np.workspace import empty
 
 ROWS, TAPS = 4, 6  # filters of a register block, taps of the weight gradient's; the width of either is two vectors
@@ -24,12 +40,12 @@ CHUNK_BYTES = 16 << 10  # of the output gradient that the weight gradient goes t
 
 
 def fits(width, dtype):
-    """Whether rows of `width` pixels consist of whole vectors."""
-    return width % (VECTOR_BYTES // np.dtype(dtype).itemsize) == 0
+    """Whether rows of `width` pixels consist of whole half-vectors."""
+    return width % (VECTOR_BYTES // np.dtype(dtype).itemsize // 2) == 0
 
 
 def correlate(x, w, stride, pad_h, pad_w, finish):
-    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW); OW of whole vectors."""
+    """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW); OW of whole half-vectors."""
     images, channels, height, width = x.shape
     filters, _, kh, kw = w.shape
     oh, ow = (height + 2 * pad_h - kh) // stride + 1, (width + 2 * pad_w - kw) // stride + 1
@@ -43,7 +59,7 @@ def correlate(x, w, stride, pad_h, pad_w, finish):
 
 
 def input_grad(dout, w, *, x_shape, stride, pad):
-    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape; W / stride pixels make whole vectors.
+    """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape; W / stride pixels make whole half-vectors.
 
     A pixel in row y sees dout through the taps i with (y + pad - i) divisible by the stride: those of one phase, (y + pad) % s.
     So the pixels of one phase are a correlation of dout, backwards, with those taps alone, and dx is s*s of them, interleaved.
@@ -135,17 +151,22 @@ def _pad_rows(image, stride, pad_h, pad_w, half, padded):
 
 
 @inline
-def _correlate_block(packed, w, padded, left, right, taps, first_tap, count, out, out_left, out_right, row):
+def _correlate_block(packed, w, padded, whole, h0, h1, h2, h3, taps, first_tap, count, out, t0, t1, t2, t3, row):
     """Four filters at two vectors of pixels, in eight registers.
 
-    packed: their weights from index w on. left, right: where the two vectors' windows begin in a plane of `padded` (C, plane).
-    taps: distances, `count` of them from first_tap on. out[out_left + k * row ...], out[out_right + k * row ...]: filter k, flat.
+    packed: their weights from index w on. h0 ... h3: where the windows of the four half-vectors begin in a plane of `padded`
+    (C, plane). whole: h1 follows h0, and h3 h2.
+    taps: distances, `count` of them from first_tap on. out[t0 + k * row ...] ... out[t3 + k * row ...]: filter k, flat.
     """
     s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = zero(out)
     plane = padded.shape[1]
     for c in range(padded.shape[0]):
         for t in range(first_tap, first_tap + count):
-            b0, b1 = load(padded, left + c * plane + taps[t]), load(padded, right + c * plane + taps[t])
+            tap = c * plane + taps[t]
+            if whole:
+                b0, b1 = load(padded, h0 + tap), load(padded, h2 + tap)
+            else:
+                b0, b1 = load_two(padded, h0 + tap, h1 + tap), load_two(padded, h2 + tap, h3 + tap)
             a0 = broadcast(packed, w)
             s00, s01 = multiply_add(a0, b0, s00), multiply_add(a0, b1, s01)
             a1 = broadcast(packed, w + 1)
@@ -155,37 +176,50 @@ def _correlate_block(packed, w, padded, left, right, taps, first_tap, count, out
             a3 = broadcast(packed, w + 3)
             s30, s31 = multiply_add(a3, b0, s30), multiply_add(a3, b1, s31)
             w += 4
-    store(out, out_left, s00)
-    store(out, out_right, s01)
-    store(out, out_left + row, s10)
-    store(out, out_right + row, s11)
-    store(out, out_left + 2 * row, s20)
-    store(out, out_right + 2 * row, s21)
-    store(out, out_left + 3 * row, s30)
-    store(out, out_right + 3 * row, s31)
+    store_two(out, t0, t1, s00)
+    store_two(out, t2, t3, s01)
+    store_two(out, t0 + row, t1 + row, s10)
+    store_two(out, t2 + row, t3 + row, s11)
+    store_two(out, t0 + 2 * row, t1 + 2 * row, s20)
+    store_two(out, t2 + 2 * row, t3 + 2 * row, s21)
+    store_two(out, t0 + 3 * row, t1 + 3 * row, s30)
+    store_two(out, t2 + 3 * row, t3 + 3 * row, s31)
+
+
+@inline
+def _three_places(p0, pixels, half, whole):
+    """Where the half-vectors behind the one at p0 begin; beyond the last one, or the last two, it or they again."""
+    p2 = min(p0 + 2 * half, pixels - (2 * half if whole else half))
+    return min(p0 + half, pixels - half), p2, min(p0 + 3 * half, pixels - half)
 
 
 @parallel
-def _correlate(x, packed, stride, pad_h, pad_w, ow, half, taps, padded, edge, finish, out):
-    """out (N, F, P). Scratch a thread: padded (C, PH * s * half), zeros; edge (4, 2 n)."""
+def _correlate(x, packed, stride, pad_h, pad_w, ow, half_row, taps, padded, edge, finish, out):
+    """out (N, F, P). Scratch a thread: padded (C, PH * s * half_row), zeros; edge (4, 2 n)."""
     images, filters, pixels = out.shape
-    depth, count, n = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out)
+    depth, count, half, row = x.shape[1] * taps.shape[0], taps.shape[0], lanes(out) // 2, stride * stride * half_row
+    whole = ow % (2 * half) == 0
     for image in prange(images):
         thread = get_thread_id()
-        _pad_rows(x[image], stride, pad_h, pad_w, half, padded[thread])
-        for p in range(0, pixels, 2 * n):
-            q = min(p + n, pixels - n)  # of an odd number of vectors the last is computed twice
-            left, right = p // ow * stride * stride * half + p % ow, q // ow * stride * stride * half + q % ow
+        _pad_rows(x[image], stride, pad_h, pad_w, half_row, padded[thread])
+        for p0 in range(0, pixels, 4 * half):
+            p1, p2, p3 = _three_places(p0, pixels, half, whole)
+            h0, h1 = p0 // ow * row + p0 % ow, p1 // ow * row + p1 % ow
+            h2, h3 = p2 // ow * row + p2 % ow, p3 // ow * row + p3 % ow
             for f in range(0, filters, ROWS):
                 if f + ROWS <= filters:
                     to = (image * filters + f) * pixels
-                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, out, to + p, to + q, pixels)
+                    _correlate_block(packed, f * depth, padded[thread], whole, h0, h1, h2, h3, taps, 0, count,
+                                     out, to + p0, to + p1, to + p2, to + p3, pixels)
                 else:  # at an edge: compute the whole block, keep the part that exists
-                    _correlate_block(packed, f * depth, padded[thread], left, right, taps, 0, count, edge[thread], 0, n, 2 * n)
+                    _correlate_block(packed, f * depth, padded[thread], whole, h0, h1, h2, h3, taps, 0, count,
+                                     edge[thread], 0, half, 2 * half, 3 * half, 4 * half)
                     for k in range(filters - f):
-                        for lane in range(n):
-                            out[image, f + k, p + lane] = edge[thread, k, lane]
-                            out[image, f + k, q + lane] = edge[thread, k, n + lane]
+                        for lane in range(half):
+                            out[image, f + k, p0 + lane] = edge[thread, k, lane]
+                            out[image, f + k, p1 + lane] = edge[thread, k, half + lane]
+                            out[image, f + k, p2 + lane] = edge[thread, k, 2 * half + lane]
+                            out[image, f + k, p3 + lane] = edge[thread, k, 3 * half + lane]
         finish_image(out, image, finish)
 
 
@@ -195,33 +229,39 @@ def _input_grad(dout, packed, taps, table, before, row, padded, edge, dx):
     `padded` the first of them begins. Scratch a thread: padded (F, rows * row), zeros; edge (s, 4 * 2 n)."""
     images, channels, height, width = dx.shape
     filters, stride, n = dout.shape[1], table.shape[0], lanes(edge)
-    columns = width // stride
+    columns, half = width // stride, n // 2
+    whole = columns % n == 0
     for image in prange(images):
         thread = get_thread_id()
         _pad_rows(dout[image], 1, before, before, row, padded[thread])
         for y in range(stride):
             pixels = (height - y + stride - 1) // stride * columns
             for c in range(0, channels, ROWS):
-                for p in range(0, pixels, 2 * n):
-                    q = min(p + n, pixels - n)
+                for p0 in range(0, pixels, 4 * half):
+                    p1, p2, p3 = _three_places(p0, pixels, half, whole)
+                    h0, h1 = p0 // columns * row + p0 % columns, p1 // columns * row + p1 % columns
+                    h2, h3 = p2 // columns * row + p2 % columns, p3 // columns * row + p3 % columns
                     for x in range(stride):
                         w, tap, count, start = table[y, x, 0], table[y, x, 1], table[y, x, 2], table[y, x, 3]
-                        left, right = start + p // columns * row + p % columns, start + q // columns * row + q % columns
-                        _correlate_block(packed, w + c * filters * count, padded[thread], left, right, taps, tap, count,
-                                         edge[thread], x * edge.shape[2], x * edge.shape[2] + n, 2 * n)
+                        to = x * edge.shape[2]
+                        _correlate_block(packed, w + c * filters * count, padded[thread], whole, start + h0, start + h1, start + h2,
+                                         start + h3, taps, tap, count, edge[thread], to, to + half, to + 2 * half, to + 3 * half,
+                                         4 * half)
                     for k in range(min(ROWS, channels - c)):
-                        for side in range(2):
-                            place, source = q if side else p, (2 * k + side) * n
-                            i, j = y + place // columns * stride, place % columns * stride
+                        for pair in range(2):
+                            p, q, source = p2 if pair else p0, p3 if pair else p1, (2 * k + pair) * n
+                            to = ((image * channels + c + k) * height + y) * width
                             if stride == 2:
                                 a, b = load(edge[thread], source), load(edge[thread], edge.shape[2] + source)
-                                to = ((image * channels + c + k) * height + i) * width + j
-                                store(dx, to, lower(a, b))
-                                store(dx, to + n, upper(a, b))
+                                store(dx, to + p // columns * 2 * width + p % columns * 2, lower(a, b))
+                                store(dx, to + q // columns * 2 * width + q % columns * 2, upper(a, b))
                             else:
-                                for lane in range(n):
+                                for lane in range(half):
                                     for x in range(stride):
-                                        dx[image, c + k, i, j + lane * stride + x] = edge[thread, x, source + lane]
+                                        i, j = y + p // columns * stride, (p % columns + lane) * stride + x
+                                        dx[image, c + k, i, j] = edge[thread, x, source + lane]
+                                        i, j = y + q // columns * stride, (q % columns + lane) * stride + x
+                                        dx[image, c + k, i, j] = edge[thread, x, source + half + lane]
 
 
 @inline
@@ -285,10 +325,15 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums):
             _pad_rows(x[image], stride, pad, pad, half, padded[thread])
             for first in range(0, pixels, turned.shape[1]):
                 here = min(turned.shape[1], pixels - first)
-                for p in range(0, here, n):  # a cache line of pixels is read whole, and written where lines stay in the cache
-                    for f in range(filters):
-                        for lane in range(n):
-                            turned[thread, p + lane, f] = dout[image, f, first + p + lane]
+                for p in range(0, here, n):
+                    for f in range(0, filters, n):
+                        if f + n <= filters and p + n <= here:
+                            at = (image * filters + f) * pixels + first + p
+                            transpose(dout, at, at + n // 2, pixels, turned[thread], p * across + f, across)
+                        else:
+                            for k in range(f, min(f + n, filters)):
+                                for lane in range(min(n, here - p)):
+                                    turned[thread, p + lane, k] = dout[image, k, first + p + lane]
                 row = stride * stride * half  # from a row of output pixels to the next
                 start = first // ow * row
                 for k in range(0, rows, TAPS):

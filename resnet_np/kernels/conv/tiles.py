@@ -128,3 +128,27 @@ def multiply_tile(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out
     store(out, row2 + n, s21)
     store(out, row3, s30)
     store(out, row3 + n, s31)
+
+
+@inline
+def multiply_column(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row):
+    """out += A B as `multiply_tile` does, for 8 rows and one vector: where the width of `out` is an odd number of them."""
+    row1, row2, row3 = out_first + out_row, out_first + 2 * out_row, out_first + 3 * out_row
+    row4, row5, row6, row7 = out_first + 4 * out_row, out_first + 5 * out_row, out_first + 6 * out_row, out_first + 7 * out_row
+    s0, s1, s2, s3 = load(out, out_first), load(out, row1), load(out, row2), load(out, row3)
+    s4, s5, s6, s7 = load(out, row4), load(out, row5), load(out, row6), load(out, row7)
+    for d in range(depth):
+        v = load(b, b_first + d * b_step)
+        i = a_first + d * a_step
+        s0, s1 = multiply_add(broadcast(a, i), v, s0), multiply_add(broadcast(a, i + a_row), v, s1)
+        s2, s3 = multiply_add(broadcast(a, i + 2 * a_row), v, s2), multiply_add(broadcast(a, i + 3 * a_row), v, s3)
+        s4, s5 = multiply_add(broadcast(a, i + 4 * a_row), v, s4), multiply_add(broadcast(a, i + 5 * a_row), v, s5)
+        s6, s7 = multiply_add(broadcast(a, i + 6 * a_row), v, s6), multiply_add(broadcast(a, i + 7 * a_row), v, s7)
+    store(out, out_first, s0)
+    store(out, row1, s1)
+    store(out, row2, s2)
+    store(out, row3, s3)
+    store(out, row4, s4)
+    store(out, row5, s5)
+    store(out, row6, s6)
+    store(out, row7, s7)

@@ -26,23 +26,40 @@ What is lost is locality: a NaN or an infinity spoils the four outputs of its ti
 
     N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk
 
-It takes stride 1, rows of whole vectors and an even number of them. A vector holds the same place of n tiles: n pixels from each of
-two vectors of pixels, evens and odds apart.
+It takes stride 1, rows of whole half-vectors and an even number of rows. A vector holds one pixel of n tiles: every second one of
+the 2 n pixels of four half-vectors, each of which may lie in another row, or even in another image: small maps share a vector.
+`whole`: rows are whole vectors, so that the first two half-vectors are always one vector, and so are the last two.
 """
 
+import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
 from resnet_np.kernels.conv.direct import fits
 from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.conv.tiles import ROWS, multiply_tile
-from resnet_np.kernels.simd import VECTOR_BYTES, add, evens, lanes, load, lower, odds, store, subtract, transpose, upper
+from resnet_np.kernels.conv.tiles import ROWS, multiply_column, multiply_tile
+from resnet_np.kernels.simd import (
+    VECTOR_BYTES,
+    add,
+    evens,
+    lanes,
+    load,
+    load_two,
+    lower,
+    odds,
+    store,
+    store_two,
+    subtract,
+    transpose,
+    upper,
+)
 from resnet_np.workspace import empty
 
 PLACES = 16
 LEAST = 8  # channels and filters, of fewer the products do not pay for the sums
-CHUNK = 128
+CHUNK = 128  # tiles over which the weight gradient's blocks of sums are kept in registers
+HALVES = 8  # half-vectors of a block of the forward pass: two vectors of tiles
 
 
 def suits(w_shape, stride, oh, ow, dtype):
@@ -56,15 +73,17 @@ def correlate(x, w, pad_h, pad_w, finish):
     images, channels, height, width = x.shape
     filters, threads = len(w), get_num_threads()
     oh, ow, row = height + 2 * pad_h - 2, width + 2 * pad_w - 2, width + 2 * pad_w
-    block = 2 * VECTOR_BYTES // x.itemsize  # tiles
+    n = VECTOR_BYTES // x.itemsize
+    group = max(1, HALVES // (oh // 2 * (ow // (n // 2))))  # images that share a block
     g = empty((PLACES, _round_up(filters, ROWS) * channels), x.dtype)
-    padded = empty((threads, channels, (height + 2 * pad_h) * row), x.dtype)
+    padded = empty((threads, group, channels, (height + 2 * pad_h) * row), x.dtype)
     g[...] = padded[...] = 0
-    d = empty((threads, PLACES, (channels + 1) * block), x.dtype)  # one more: 16 streams 4 KB apart would share a few cache lines
-    m = empty((threads, PLACES, (_round_up(filters, ROWS) + 1) * block), x.dtype)
+    d = empty((threads, PLACES, (channels + 1) * 2 * n), x.dtype)  # one more: 16 streams 4 KB apart would share a few cache lines
+    m = empty((threads, PLACES, (_round_up(filters, ROWS) + 1) * 2 * n), x.dtype)
+    places = empty((threads, 2, HALVES), np.int64)
     out = empty((images, filters, oh, ow), x.dtype)
     _transform_filters(w, g)
-    _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out.reshape(images, filters, -1))
+    _correlate(x, g, pad_h, pad_w, ow, padded, d, m, places, finish, out.reshape(images, filters, -1))
     return out
 
 
@@ -72,17 +91,15 @@ def weight_grad(dout, x, *, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw (F, C, 3, 3), summed over the batch."""
     images, channels, height, width = x.shape
     filters, threads = dout.shape[1], get_num_threads()
-    block = 2 * VECTOR_BYTES // x.itemsize
-    row = width + 2 * pad
-    rows, across = _round_up(channels, ROWS), _round_up(filters, block)
-    padded = empty((threads, channels, (height + 2 * pad) * row), x.dtype)
-    padded[...] = 0
-    d = empty((threads, PLACES, rows, CHUNK + block // 2), x.dtype)
-    turned = empty((threads, block, across), x.dtype)
-    e = empty((threads, PLACES, CHUNK * across + block), x.dtype)
+    n = VECTOR_BYTES // x.itemsize
+    rows, across = _round_up(channels, 2 * ROWS), _round_up(filters, n)
+    padded = empty((threads, channels, (height + 2 * pad) * (width + 2 * pad)), x.dtype)
+    turned = empty((threads, n, across), x.dtype)
+    padded[...] = turned[...] = 0
+    d = empty((threads, PLACES, rows, CHUNK + n), x.dtype)
+    e = empty((threads, PLACES, CHUNK * across + n), x.dtype)
     sums = empty((threads, PLACES, rows * across), x.dtype)
     total = parts(images, 9 * channels, across, x.dtype)
-    turned[...] = 0
     _weight_grad(dout, x, pad, padded, d.reshape(threads, PLACES, -1), d.shape[3], turned, e, sums, total)
     return add_parts(total, (filters, channels, 3, 3), 1 / 4)
 
@@ -135,20 +152,23 @@ def _sums_of_pixels(p0, p1, p2, p3):
 
 
 @inline
-def _four_pixels(padded, left, right):
-    """Of two vectors of neighbouring pixels, and the two pixels after each: the first, second, third, fourth pixel of n tiles."""
-    a, b = load(padded, left), load(padded, right)
-    c, d = load(padded, left + 2), load(padded, right + 2)
+def _four_pixels(padded, whole, h0, h1, h2, h3):
+    """Of four half-vectors of neighbouring pixels, and the two pixels after each: the first, ... fourth pixel of n tiles."""
+    if whole:
+        a, b, c, d = load(padded, h0), load(padded, h2), load(padded, h0 + 2), load(padded, h2 + 2)
+    else:
+        a, b = load_two(padded, h0, h1), load_two(padded, h2, h3)
+        c, d = load_two(padded, h0 + 2, h1 + 2), load_two(padded, h2 + 2, h3 + 2)
     return evens(a, b), odds(a, b), evens(c, d), odds(c, d)
 
 
 @inline
-def _transform_pixels(padded, left, right, row, d, to, place):
-    """B^T d B of n tiles, whose first rows of pixels begin at padded[left] and padded[right], into d[to + k * place ...]."""
-    a0, b0, c0, d0 = _four_pixels(padded, left, right)
-    a1, b1, c1, d1 = _four_pixels(padded, left + row, right + row)
-    a2, b2, c2, d2 = _four_pixels(padded, left + 2 * row, right + 2 * row)
-    a3, b3, c3, d3 = _four_pixels(padded, left + 3 * row, right + 3 * row)
+def _transform_pixels(padded, whole, h0, h1, h2, h3, row, d, to, place):
+    """B^T d B of n tiles, whose first rows of pixels begin at padded[h0], ... padded[h3], into d[to + k * place ...]."""
+    a0, b0, c0, d0 = _four_pixels(padded, whole, h0, h1, h2, h3)
+    a1, b1, c1, d1 = _four_pixels(padded, whole, h0 + row, h1 + row, h2 + row, h3 + row)
+    a2, b2, c2, d2 = _four_pixels(padded, whole, h0 + 2 * row, h1 + 2 * row, h2 + 2 * row, h3 + 2 * row)
+    a3, b3, c3, d3 = _four_pixels(padded, whole, h0 + 3 * row, h1 + 3 * row, h2 + 3 * row, h3 + 3 * row)
     a0, a1, a2, a3 = _sums_of_pixels(a0, a1, a2, a3)
     b0, b1, b2, b3 = _sums_of_pixels(b0, b1, b2, b3)
     c0, c1, c2, c3 = _sums_of_pixels(c0, c1, c2, c3)
@@ -175,50 +195,57 @@ def _two_outputs(m, at, place):
 
 
 @inline
-def _transform_products(m, at, place, out, left, right, row):
-    """A^T m A of n tiles at m[at + k * place ...]: two vectors of pixels in each of two rows, from out[left] and out[right] on."""
+def _transform_products(m, at, place, out, h0, h1, h2, h3, row):
+    """A^T m A of n tiles at m[at + k * place ...]: four half-vectors of pixels in each of two rows, at out[h0], ... out[h3]."""
     a0, a1 = _two_outputs(m, at, place)
     b0, b1 = _two_outputs(m, at + 4 * place, place)
     c0, c1 = _two_outputs(m, at + 8 * place, place)
     d0, d1 = _two_outputs(m, at + 12 * place, place)
     even, odd = add(a0, add(b0, c0)), add(a1, add(b1, c1))
-    store(out, left, lower(even, odd))
-    store(out, right, upper(even, odd))
+    store_two(out, h0, h1, lower(even, odd))
+    store_two(out, h2, h3, upper(even, odd))
     even, odd = add(subtract(b0, c0), d0), add(subtract(b1, c1), d1)
-    store(out, left + row, lower(even, odd))
-    store(out, right + row, upper(even, odd))
+    store_two(out, h0 + row, h1 + row, lower(even, odd))
+    store_two(out, h2 + row, h3 + row, upper(even, odd))
 
 
 @parallel
-def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, finish, out):
-    """out (N, F, OH * OW). Scratch a thread: padded (C, PH * PW), zeros; d (16, (C + 1) * 2 n); m (16, (F rounded + 1) * 2 n)."""
+def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, places, finish, out):
+    """out (N, F, OH * OW). Scratch a thread: padded (group, C, PH * PW), zeros; d (16, (C + 1) * 2 n); m (16, (F + 1) * 2 n);
+    places (2, 8): where the half-vectors of a block begin, in padded and in out."""
     images, filters, pixels = out.shape
-    channels, n = x.shape[1], lanes(out)
-    row, plane = ow + 2, padded.shape[2]
-    vectors, across = pixels // (2 * n), ow // n
-    for image in prange(images):
-        thread = get_thread_id()
-        _pad(x[image], pad_h, pad_w, row, padded[thread])
-        for first in range(0, vectors, 4):  # four vectors of pixels, in two rows: two vectors of tiles
-            p0, p1 = first, min(first + 1, vectors - 1)  # beyond the last vector, it again
-            p2, p3 = min(first + 2, vectors - 1), min(first + 3, vectors - 1)
-            a0, a1 = p0 // across * 2 * row + p0 % across * n, p1 // across * 2 * row + p1 % across * n
-            a2, a3 = p2 // across * 2 * row + p2 % across * n, p3 // across * 2 * row + p3 % across * n
+    channels, n, group = x.shape[1], lanes(out), padded.shape[1]
+    row, plane = ow + 2, padded.shape[3]
+    per_row, whole = ow // (n // 2), ow % n == 0
+    per_image = pixels // (2 * ow) * per_row
+    for turn in prange((images + group - 1) // group):
+        thread, first_image = get_thread_id(), np.int64(turn) * group
+        here = min(group, images - first_image)
+        for i in range(here):
+            _pad(x[first_image + i], pad_h, pad_w, row, padded[thread, i])
+        source, target = places[thread, 0], places[thread, 1]
+        for first in range(0, here * per_image, HALVES):
+            for i in range(HALVES):
+                # Beyond the last half-vector, or the last two, it or they again.
+                half = min(first + i, here * per_image - (2 - i % 2 if whole else 1))
+                image, y, left = half // per_image, half % per_image // per_row * 2, half % per_row * (n // 2)
+                source[i] = image * channels * plane + y * row + left
+                target[i] = (first_image + image) * filters * pixels + y * ow + left
             for c in range(channels):
-                at, to = c * plane, c * 2 * n
-                _transform_pixels(padded[thread], at + a0, at + a1, row, d[thread], to, d.shape[2])
-                _transform_pixels(padded[thread], at + a2, at + a3, row, d[thread], to + n, d.shape[2])
+                for k in range(0, HALVES, 4):
+                    at = c * plane
+                    _transform_pixels(padded[thread], whole, at + source[k], at + source[k + 1], at + source[k + 2],
+                                      at + source[k + 3], row, d[thread], c * 2 * n + k * n // 4, d.shape[2])
             for k in range(PLACES):
                 for f in range(0, filters, ROWS):
                     multiply_tile(g, k * g.shape[1] + f * channels, 1, ROWS, d[thread], k * d.shape[2], 2 * n, channels,
                                   m[thread], k * m.shape[2] + f * 2 * n, 2 * n, False)
-            a0, a1 = p0 // across * 2 * ow + p0 % across * n, p1 // across * 2 * ow + p1 % across * n
-            a2, a3 = p2 // across * 2 * ow + p2 % across * n, p3 // across * 2 * ow + p3 % across * n
             for f in range(filters):
-                at, to = f * 2 * n, (image * filters + f) * pixels
-                _transform_products(m[thread], at, m.shape[2], out, to + a0, to + a1, ow)
-                _transform_products(m[thread], at + n, m.shape[2], out, to + a2, to + a3, ow)
-        finish_image(out, image, finish)
+                for k in range(0, HALVES, 4):
+                    _transform_products(m[thread], f * 2 * n + k * n // 4, m.shape[2], out, f * pixels + target[k],
+                                        f * pixels + target[k + 1], f * pixels + target[k + 2], f * pixels + target[k + 3], ow)
+        for i in range(here):
+            finish_image(out, first_image + i, finish)
 
 
 @inline
@@ -236,17 +263,17 @@ def _transform_gradients(turned, at, row, across, e, to, place):
 
 @inline
 def _turn(dout, y, x, turned):
-    """turned[i * n + lane, f] = dout[f, y + i, x + lane]: of a vector of pixels in each of two rows, the filters side by side."""
+    """Of half a vector of pixels in each of two rows, from dout[f, y, x] on, the filters side by side: turned (n, F rounded up)."""
     filters, oh, ow = dout.shape
     n, across = lanes(dout), turned.shape[1]
-    for i in range(2):
-        for f in range(0, filters, n):
-            if f + n <= filters:
-                transpose(dout, (f * oh + y + i) * ow + x, oh * ow, turned, i * n * across + f, across)
-            else:
-                for lane in range(n):
-                    for k in range(f, filters):
-                        turned[i * n + lane, k] = dout[k, y + i, x + lane]
+    for f in range(0, filters, n):
+        if f + n <= filters:
+            first = (f * oh + y) * ow + x
+            transpose(dout, first, first + ow, oh * ow, turned, f, across)
+        else:
+            for lane in range(n // 2):
+                for k in range(f, filters):
+                    turned[lane, k], turned[n // 2 + lane, k] = dout[k, y, x + lane], dout[k, y + 1, x + lane]
 
 
 @inline
@@ -281,46 +308,61 @@ def _store_column(total, to, tap, a, b, c, d):
 def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, total):
     """total (B, 9 C, F rounded up): four times the sums over B parts of the batch, each of consecutive images.
 
-    Scratch a thread: padded (C, PH * PW), zeros; d (16, C rounded up * T + 2 n); turned (4 T, F rounded up), zeros beyond F;
-    e (16, T * F rounded up + 2 n); sums (16, C rounded up * F rounded up).
+    Scratch a thread: padded (C, PH * PW), zeros; d (16, C rounded up * depth), depth = T + n; turned (n, F rounded up), zeros
+    beyond F; e (16, T * F rounded up + n); sums (16, C rounded up * F rounded up).
     """
     images, filters, oh, ow = dout.shape
     channels, n = x.shape[1], lanes(dout)
     row, plane = ow + 2, padded.shape[2]
-    across, partials, chunk = turned.shape[2], total.shape[0], CHUNK
-    vectors, per_row = oh // 2 * (ow // n), ow // n  # a vector of pixels, in two rows, is n / 2 tiles
-    piece = min(vectors, 2 * chunk // n)
-    for b in prange(partials):
+    across, count = turned.shape[2], total.shape[0]
+    per_row, whole = ow // (n // 2), ow % n == 0
+    per_image = oh // 2 * per_row  # half-vectors of pixels, each n / 4 tiles in two rows
+    piece = min(per_image, 4 * CHUNK // n)
+    for b in prange(count):
         thread = get_thread_id()
         sums[thread] = 0
-        filled, last = 0, (b + 1) * images // partials - 1
-        for image in range(b * images // partials, last + 1):
+        filled, last = 0, (b + 1) * images // count - 1
+        for image in range(b * images // count, last + 1):
             _pad(x[image], pad, pad, row, padded[thread])
-            for first in range(0, vectors, piece):
-                here = min(piece, vectors - first)
-                for v in range(0, here, 2):
-                    p, q = first + v, min(first + v + 1, vectors - 1)  # what q adds beyond the last is overwritten, or not read
-                    left, right = p // per_row * 2 * row + p % per_row * n, q // per_row * 2 * row + q % per_row * n
+            for first in range(0, per_image, piece):
+                here = min(piece, per_image - first)
+                for v in range(0, here, 4):
+                    # What stands in for a half-vector beyond the last one is overwritten, or not read.
+                    h0, h1 = first + v, min(first + v + 1, per_image - 1)
+                    h2, h3 = min(first + v + 2, per_image - (2 if whole else 1)), min(first + v + 3, per_image - 1)
+                    a0, a1 = h0 // per_row * 2 * row + h0 % per_row * (n // 2), h1 // per_row * 2 * row + h1 % per_row * (n // 2)
+                    a2, a3 = h2 // per_row * 2 * row + h2 % per_row * (n // 2), h3 // per_row * 2 * row + h3 % per_row * (n // 2)
                     for c in range(channels):
-                        _transform_pixels(padded[thread], c * plane + left, c * plane + right, row, d[thread],
-                                          c * depth + filled + v * n // 2, d.shape[2])
+                        at = c * plane
+                        _transform_pixels(padded[thread], whole, at + a0, at + a1, at + a2, at + a3, row, d[thread],
+                                          c * depth + filled + v * n // 4, d.shape[2])
                 for v in range(here):
-                    y, left = (first + v) // per_row * 2, (first + v) % per_row * n
-                    _turn(dout[image], y, left, turned[thread])
-                    for tile in range(n // 2):
-                        to = (filled + v * n // 2 + tile) * across
+                    _turn(dout[image], (first + v) // per_row * 2, (first + v) % per_row * (n // 2), turned[thread])
+                    for tile in range(n // 4):
+                        to = (filled + v * n // 4 + tile) * across
                         for f in range(0, across, n):
-                            _transform_gradients(turned[thread], 2 * tile * across + f, n * across, across, e[thread], to + f,
+                            _transform_gradients(turned[thread], 2 * tile * across + f, n // 2 * across, across, e[thread], to + f,
                                                  e.shape[2])
-                filled += here * n // 2
-                if filled + piece * n // 2 > chunk or image == last and first + here == vectors:
+                filled += here * n // 4
+                if filled + piece * n // 4 > CHUNK or image == last and first + here == per_image:
                     for k in range(PLACES):
-                        for c in range(0, channels, ROWS):
-                            for f in range(0, across, 2 * n):
-                                multiply_tile(d[thread], k * d.shape[2] + c * depth, depth, 1,
-                                              e[thread], k * e.shape[2] + f, across, filled,
-                                              sums[thread], k * sums.shape[2] + c * across + f, across, True)
+                        _add_products(d[thread], k * d.shape[2], depth, e[thread], k * e.shape[2], filled, sums[thread],
+                                      k * sums.shape[2], channels, across)
                     filled = 0
         for c in range(channels):
             for f in range(0, across, n):
                 _transform_sums(sums[thread], c * across + f, sums.shape[2], total[b], 9 * c * across + f, across)
+
+
+@inline
+def _add_products(d, d_first, depth, e, e_first, tiles, sums, s_first, channels, across):
+    """sums (C, F) += d (C, tiles) e (tiles, F), of one place."""
+    n = lanes(sums)
+    for f in range(0, across - n, 2 * n):
+        for c in range(0, channels, ROWS):
+            multiply_tile(d, d_first + c * depth, depth, 1, e, e_first + f, across, tiles,
+                          sums, s_first + c * across + f, across, True)
+    if across // n % 2 == 1:
+        for c in range(0, channels, 2 * ROWS):
+            multiply_column(d, d_first + c * depth, depth, 1, e, e_first + across - n, across, tiles,
+                            sums, s_first + c * across + across - n, across)

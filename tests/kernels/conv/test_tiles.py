@@ -30,7 +30,7 @@ def shape_of(case):
 def test_tiles_are_im2col_and_its_adjoint(rng, case, dtype):
     channels, height, width, kh, kw, stride, pad = case
     oh, ow = shape_of(case)
-    tile = 64 // np.dtype(dtype).itemsize
+    tile = 2 * simd.VECTOR_BYTES // np.dtype(dtype).itemsize
     image = rng.standard_normal((channels, height, width)).astype(dtype)
     padded = np.empty((channels, height + 2 * pad, width + 2 * pad), dtype)
     pad_image(image, pad, pad, padded)
@@ -54,7 +54,7 @@ def test_tiles_are_im2col_and_its_adjoint(rng, case, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_multiply_tile(rng, dtype):
-    n = 64 // np.dtype(dtype).itemsize
+    n = 2 * simd.VECTOR_BYTES // np.dtype(dtype).itemsize
     a, b, out = (rng.standard_normal(shape).astype(dtype) for shape in ((4, 37), (37, n), (4, n)))
     before = out.copy()
     multiply_tile(a, 0, 37, 1, b, 0, n, 37, out, 0, n, True)
@@ -74,7 +74,7 @@ def _every_intrinsic(a, out):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_intrinsics(rng, dtype):
-    n = 32 // np.dtype(dtype).itemsize
+    n = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
     a, out = rng.standard_normal(n + 3).astype(dtype), np.zeros(n + 2, dtype)
     assert _every_intrinsic(a, out) == n
     np.testing.assert_allclose(out[:n], a[0] * a[1:n + 1] + 2 * a[1:n + 1], rtol=1e-5)
@@ -89,23 +89,26 @@ def _every_shuffle(a, out):
     simd.store(out, n, simd.odds(x, y))
     simd.store(out, 2 * n, simd.lower(x, y))
     simd.store(out, 3 * n, simd.upper(x, y))
+    simd.store_two(out, 5 * n, 4 * n, simd.load_two(a, n, 1))
 
 
 @numba.njit
-def _transpose(a, first, row, out, to, across):
-    simd.transpose(a, first, row, out, to, across)
+def _transpose(a, first, second, row, out, to, across):
+    simd.transpose(a, first, second, row, out, to, across)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shuffles(rng, dtype):
-    n = 32 // np.dtype(dtype).itemsize
-    a, out = rng.standard_normal(2 * n).astype(dtype), np.empty(4 * n, dtype)
+    n = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    a, out = rng.standard_normal(2 * n).astype(dtype), np.zeros(6 * n, dtype)
     _every_shuffle(a, out)
     pairs = np.stack([a[:n], a[n:]], axis=1).ravel()
-    np.testing.assert_array_equal(out, np.concatenate([a[::2], a[1::2], pairs]))
+    np.testing.assert_array_equal(out[:4 * n], np.concatenate([a[::2], a[1::2], pairs]))
+    half, nothing = n // 2, np.zeros(n // 2)
+    np.testing.assert_array_equal(out[4 * n:], np.concatenate([a[1:1 + half], nothing, a[n:n + half], nothing]))
     square, turned = rng.standard_normal((n, n + 3)).astype(dtype), np.zeros((n, n + 5), dtype)
-    _transpose(square, 2, n + 3, turned, 1, n + 5)
-    np.testing.assert_array_equal(turned[:, 1:n + 1], square[:, 2:n + 2].T)
+    _transpose(square, 3, 0, n + 3, turned, 1, n + 5)  # two halves that lie the other way round
+    np.testing.assert_array_equal(turned[:, 1:n + 1], np.hstack([square[:, 3:3 + half], square[:, :half]]).T)
     assert not turned[:, 0].any() and not turned[:, n + 1:].any()
 
 
@@ -130,7 +133,8 @@ GUARDED = """
         return view
 
     for module in (direct, fused, jit, partials, winograd):
-        module.empty = lambda shape, dtype: guarded(np.full(shape, np.nan, dtype))  # outputs and scratch too
+        module.empty = lambda shape, dtype: guarded(  # outputs and scratch too
+            np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 0, dtype))
     packed = direct._packed
     direct._packed = lambda w: guarded(packed(w))
     rng = np.random.default_rng(0)
