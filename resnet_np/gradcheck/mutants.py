@@ -66,7 +66,7 @@ MUTANTS = (
            "return ConvNormGrads(dx, dw, dgamma, dbeta, dsum if adds else None)",
            "return ConvNormGrads(dx, dw, dgamma, dbeta, dout if adds else None)", "numpy", FUSED),
     Mutant(8, "the addition is lost where an image is finished in the cache", "kernels/conv/finish.py",
-           "adds = finish.same.shape[0] > 0", "adds = False", "numba", FUSED),
+           "finish.affine, finish.same.shape[0] > 0, finish.same", "finish.affine, False, finish.same", "numba", FUSED),
     Mutant(9, "softmax without subtracting the largest logit", "kernels/softmax/array.py",
            "return logits - logits.max(axis=1, keepdims=True)", "return logits.copy()", "numpy", ("softmax",)),
     Mutant(9, "the same, compiled", "kernels/softmax/jit.py",

@@ -20,6 +20,7 @@ plain SSE2), in as many instructions as it takes.
     upper(x, y)            the second half
     add(x, y)              x + y
     subtract(x, y)         x - y
+    positive(x)            0 where x <= 0, else x: NaN stays
     multiply_add(x, y, z)  x * y + z, fused where the CPU can
 
 Nothing is bounds-checked: the callers' tests run on arrays that end at a guard page. Under NUMBA_DISABLE_JIT=1 intrinsics
@@ -259,6 +260,18 @@ def subtract(typing_context, x, y):
         return builder.fsub(*arguments)
 
     return x(x, y), generate
+
+
+@intrinsic
+def positive(typing_context, x):
+    if not isinstance(x, Vector):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        nothing = ir.Constant(arguments[0].type, None)
+        return builder.select(builder.fcmp_ordered("<=", arguments[0], nothing), nothing, arguments[0])
+
+    return x(x), generate
 
 
 @intrinsic

@@ -36,8 +36,16 @@ def normalise(x, mean, inv_std, gamma, beta):
 def normalise_add_relu(x, mean, inv_std, gamma, beta, same, *, relu):
     """The same, plus `same` unless it is None, and 0 where that is <= 0 if `relu`."""
     out = empty(x.shape, x.dtype)
-    _normalise(_planes(x), mean, inv_std * gamma, beta, _planes(x if same is None else same), same is not None, relu, _planes(out))
+    affine = affine_rows(mean, inv_std, gamma, beta)
+    _normalise(_planes(x), affine, same is not None, _planes(x if same is None else same), relu, _planes(out))
     return out
+
+
+def affine_rows(mean, inv_std, gamma, beta):
+    """(3, C): mean, scale and shift of `normalise_plane`."""
+    rows = empty((3, len(mean)), mean.dtype)
+    rows[0], rows[1], rows[2] = mean, inv_std * gamma, beta
+    return rows
 
 
 def backward(dout, x, mean, inv_std, gamma):
@@ -90,10 +98,10 @@ def _batch_statistics(moments, pixels, mean, var):
 
 
 @parallel
-def _normalise(x, mean, scale, shift, same, adds, relu, out):
+def _normalise(x, affine, adds, same, relu, out):
     for n in prange(x.shape[0]):
         for c in range(x.shape[1]):
-            normalise_plane(x[n, c], mean[c], scale[c], shift[c], adds, same[n, c], relu, out[n, c])
+            normalise_plane(x, n, c, affine, adds, same, relu, out)
 
 
 @parallel

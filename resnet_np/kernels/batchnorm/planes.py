@@ -3,6 +3,7 @@
 import numpy as np
 
 from resnet_np.kernels.compile import inline
+from resnet_np.kernels.simd import add, broadcast, lanes, load, multiply_add, positive, store, subtract
 
 
 @inline
@@ -21,23 +22,25 @@ def plane_moments(x):
 
 
 @inline
-def normalise_plane(x, mean, scale, shift, adds, same, relu, out):
-    """out = (x - mean) * scale + shift (+ same if `adds`), and 0 where that is <= 0 if `relu`. out may be x.
+def normalise_plane(x, image, c, affine, adds, same, relu, out):
+    """One plane of x, same, out (N, C, P): out = (x - mean) * scale + shift (+ same if `adds`), and 0 where that is <= 0 if `relu`.
 
-    The mean is subtracted first: folded into `shift` it would cancel where it is large against the deviation.
+    affine (3, C): mean, scale, shift. out may be x. The mean is subtracted first: folded into the shift it would cancel where it is
+    large against the deviation.
     """
+    channels, pixels = x.shape[1:]
+    n, first = lanes(x), (image * channels + c) * pixels
+    mean, scale, shift = broadcast(affine, c), broadcast(affine, channels + c), broadcast(affine, 2 * channels + c)
+    for p in range(first, first + pixels // n * n, n):
+        values = multiply_add(subtract(load(x, p), mean), scale, shift)
+        if adds:
+            values = add(values, load(same, p))
+        if relu:
+            values = positive(values)
+        store(out, p, values)
     nil = x.dtype.type(0)  # 0 is an integer, and would make a float64 of the choice between it and a float32
-    if adds and relu:
-        for p in range(x.shape[0]):
-            value = (x[p] - mean) * scale + shift + same[p]
-            out[p] = nil if value <= 0 else value  # asked this way round, NaN is kept
-    elif adds:
-        for p in range(x.shape[0]):
-            out[p] = (x[p] - mean) * scale + shift + same[p]
-    elif relu:
-        for p in range(x.shape[0]):
-            value = (x[p] - mean) * scale + shift
-            out[p] = nil if value <= 0 else value
-    else:
-        for p in range(x.shape[0]):
-            out[p] = (x[p] - mean) * scale + shift
+    for p in range(pixels // n * n, pixels):
+        value = (x[image, c, p] - affine[0, c]) * affine[1, c] + affine[2, c]
+        if adds:
+            value += same[image, c, p]
+        out[image, c, p] = nil if relu and value <= 0 else value  # asked this way round, NaN is kept

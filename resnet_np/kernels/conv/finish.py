@@ -34,7 +34,4 @@ def finish_image(out, image, finish):
             finish.sums[0, image, f], finish.sums[1, image, f] = plane_moments(out[image, f])
     if finish.affine.shape[1] > 0:
         for f in range(out.shape[1]):
-            adds = finish.same.shape[0] > 0
-            same = finish.same[image, f] if adds else out[image, f]
-            normalise_plane(out[image, f], finish.affine[0, f], finish.affine[1, f], finish.affine[2, f], adds, same, finish.relu,
-                            out[image, f])
+            normalise_plane(out, image, f, finish.affine, finish.same.shape[0] > 0, finish.same, finish.relu, out)

@@ -18,9 +18,7 @@ def conv_statistics(x, w, *, stride, pad):
 
 def conv_normalise(x, w, mean, inv_std, gamma, beta, same, *, relu, stride, pad):
     """An image is normalised when it is done, in place."""
-    affine = empty((3, len(mean)), x.dtype)
-    affine[0], affine[1], affine[2] = mean, inv_std * gamma, beta
-    return conv.correlate(x, w, stride, pad, pad, _finish(affine, same, relu))
+    return conv.correlate(x, w, stride, pad, pad, _finish(batchnorm.affine_rows(mean, inv_std, gamma, beta), same, relu))
 
 
 def normalise(y, mean, inv_std, gamma, beta, same, *, relu):
