@@ -107,8 +107,8 @@ def draw(roofline: Roofline) -> Figure:
     high = max([point.intensity for point in roofline.points] + [roofline.sgemm / roofline.copy]) * 3
     ridge = roofline.sgemm / roofline.copy
     axes.plot([low, ridge, high], [low * roofline.copy, roofline.sgemm, roofline.sgemm], color=GREY, linewidth=1.5)
-    axes.annotate(f"sgemm {roofline.sgemm:.0f} GFLOP/s", (high, roofline.sgemm), (-4, 4), textcoords="offset points", ha="right",
-                  color=GREY)
+    axes.annotate(f"sgemm {roofline.sgemm:.0f} GFLOP/s", (high, roofline.sgemm), (-4, -14), textcoords="offset points", ha="right",
+                  color=GREY)  # below: Winograd's convolutions stand above
     axes.annotate(f"copy {roofline.copy:.0f} GB/s", (math.sqrt(low * ridge), math.sqrt(low * ridge) * roofline.copy), (-6, 6),
                   textcoords="offset points", ha="right", color=GREY)
     times: dict[str, float] = {}

@@ -3,15 +3,20 @@
 N image, C channel in, F filter, H W input, KH KW kernel, OH OW output; OH = (H + 2 pad - KH) // stride + 1.
 
 A ladder, each rung the oracle of the next. Forward pass of a 3x3 layer of ResNet-20's first stage (16 to 16 channels, 32x32), batch
-128, float32, two threads of an AMD EPYC (Zen 4), whose largest sgemm reaches 198 GFLOP/s; 2026-11-24:
+128, float32, two threads of an AMD EPYC (Zen 4), whose largest sgemm reaches 198 GFLOP/s; 2026-11-24. The multiplications of the
+definition are counted:
 
-    rung        GFLOP/s   what was gained
-    loops.py      0.004   nothing yet: the definition, product by product, in Python
-    array.py         38   im2col makes it one matrix product, which BLAS does; but the columns are nine times the images
-    tiles.py        130   the columns exist 16 at a time, in the cache, and are multiplied at once, by explicit SIMD
-    direct.py       160   no columns at all: a tap is a distance in the padded image
+    rung          GFLOP/s   what was gained
+    loops.py        0.004   nothing yet: the definition, product by product, in Python
+    array.py           32   im2col makes it one matrix product, which BLAS does; but the columns are nine times the images
+    tiles.py          106   the columns exist 32 at a time, in the cache, and are multiplied at once, by explicit SIMD
+    direct.py         130   no columns at all: a tap is a distance in the padded image
+    winograd.py       199   16 multiplications in place of 36, for 3x3 filters and stride 1
+    finish.py               fusion: with batch norm and ReLU behind it the layer reaches 132 GFLOP/s in separate sweeps, and 147
+                            where the statistics are taken, and the ReLU done, in passing; evaluating, 157 and 209
 
-loops and array are backends; jit.py is the third: direct.py where rows are whole vectors, else tiles.py.
+loops and array are backends; jit.py is the third: winograd.py where it suits, direct.py where rows are whole half-vectors, else
+tiles.py. (One run, on a machine that others shared: in a quieter hour direct.py reached 160 and winograd.py 262.)
 """
 
 import numpy as np
