@@ -82,8 +82,9 @@ def conv_batchnorm_backward(
 ) -> ConvNormGrads:
     """dout (N, F, OH, OW) -> the gradients of x, w, gamma, beta, and of `same` if there was one.
 
-    plus (N, C, H, W): what else arrives at x, from the other branch; it is added to dx. Raises InputError if dout or plus does not
-    have the shape and dtype of out or x.
+    plus (N, C, H, W): what else arrives at x, from the other branch; it is added to dx. gamma and beta must be what they were in
+    the forward pass: the sign of the ReLU is computed again from them. Raises InputError if dout or plus does not have the shape
+    and dtype of out or x, or if there is a plus for a dx that nobody needs.
     """
     (x, w, stride, pad), norm, relu, adds = cache
     dout = checks.gradient("conv_batchnorm_backward", dout, norm.x.shape, x.dtype)
@@ -98,8 +99,11 @@ def conv_batchnorm_backward(
         backward = batchnorm.frozen_backward if frozen else batchnorm.backward
         dy, dgamma, dbeta = backward(dsum, norm.x, norm.mean, norm.inv_std, norm.gamma)
     dx = None
-    if need_dx and plus is not None:
-        plus = checks.gradient("conv_batchnorm_backward, plus", plus, x.shape, x.dtype)
+    if plus is not None:
+        plus, = checks.arrays("conv_batchnorm_backward", plus=(plus, "N C H W"))
+        if not need_dx or plus.shape != x.shape or plus.dtype != x.dtype:
+            raise InputError(f"conv_batchnorm_backward: plus is {plus.dtype} {plus.shape}, expected "
+                             + (f"{x.dtype} {x.shape}, like x" if need_dx else "None where need_dx is False"))
         dx = fused.input_grad_plus(dy, w, plus, x_shape=x.shape, stride=stride, pad=pad)
     elif need_dx:
         dx = conv.input_grad(dy, w, x_shape=x.shape, stride=stride, pad=pad)

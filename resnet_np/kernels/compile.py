@@ -98,11 +98,12 @@ def note_warm() -> None:
 
 def get_help() -> None:
     """Where a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
-    if is_warm() or cache_folder() is None or numba.get_num_threads() < 2:
+    if is_warm() or cache_folder() is None or numba.get_num_threads() < 2 or not sys.executable:
         return
-    nowhere = subprocess.DEVNULL
+    nowhere, packages = subprocess.DEVNULL, Path(__file__).parents[2]  # where -m finds this very package
     with contextlib.suppress(OSError):  # then this process compiles all of it
-        helper = subprocess.Popen([sys.executable, "-m", "resnet_np.kernels.warm"], stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        helper = subprocess.Popen(
+            [sys.executable, "-m", "resnet_np.kernels.warm"], cwd=packages, stdin=nowhere, stdout=nowhere, stderr=nowhere)
         threading.Thread(target=helper.wait, daemon=True).start()  # so that it leaves no zombie
 
 

@@ -14,7 +14,7 @@ from resnet_np.kernels.shortcut import jit as shortcut
 
 
 def main() -> None:
-    """Call every kernel of the backward pass once, on small arrays of the types that a net in float32 has."""
+    """Call the backward pass's kernels that are slow to compile once, on small arrays of the types that a net in float32 has."""
     x, wide, half = (np.zeros(shape, np.float32) for shape in ((1, 8, 8, 8), (1, 8, 8, 16), (1, 8, 4, 8)))
     w, channel = np.zeros((8, 8, 3, 3), np.float32), np.ones(8, np.float32)
     conv.weight_grad(half, wide, w_shape=w.shape, stride=2, pad=1)

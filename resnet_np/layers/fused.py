@@ -33,20 +33,10 @@ def separately() -> Iterator[None]:
 class FusedSequential(Sequential):
     """Layers one behind the other; a convolution, the batch norm behind it and the ReLU behind that, where they follow, are one."""
 
-    def __init__(self, **layers: Layer) -> None:
-        super().__init__(**layers)
-        self._units: list[tuple[Layer, ...]] = []  # (conv, norm, relu), (conv, norm), or one layer alone
-        rest = list(layers.values())
-        while rest:
-            kinds = tuple(type(layer) for layer in rest[:3])
-            length = 3 if kinds == (Conv2d, BatchNorm2d, ReLU) else 2 if kinds[:2] == (Conv2d, BatchNorm2d) else 1
-            self._units.append(tuple(rest[:length]))
-            del rest[:length]
-
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         if not _fused.get():
             return super().forward(x, training=training, keep_cache=keep_cache)
-        for unit in self._units:
+        for unit in self._units():
             if len(unit) == 1:
                 x = unit[0].forward(x, training=training, keep_cache=keep_cache)
             else:
@@ -54,9 +44,19 @@ class FusedSequential(Sequential):
         return x
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
-        for unit in reversed(self._units):
+        for unit in reversed(self._units()):
             dout = unit[0].backward(dout) if len(unit) == 1 else cast(np.ndarray, _backward(unit, dout).dx)
         return dout
+
+    def _units(self) -> list[tuple[Layer, ...]]:
+        """The children, joined where they follow: (conv, norm, relu), (conv, norm), or one layer alone."""
+        units, rest = [], list(self.children.values())
+        while rest:
+            kinds = tuple(type(layer) for layer in rest[:3])
+            length = 3 if kinds == (Conv2d, BatchNorm2d, ReLU) else 2 if kinds[:2] == (Conv2d, BatchNorm2d) else 1
+            units.append(tuple(rest[:length]))
+            del rest[:length]
+        return units
 
 
 class FusedStem(Stem):

@@ -42,11 +42,14 @@ def watched(net: Layer, seen: Seen) -> Iterator[None]:
 
         layer.forward = reported  # type: ignore[method-assign]
 
+    before = [(layer, vars(layer).get("forward")) for layer in layers.values()]  # somebody else may watch too
     for name, layer in layers.items():
         watch(name, layer)
     try:
         with separately():
             yield
     finally:
-        for layer in layers.values():
-            del layer.forward
+        for layer, forward in before:
+            vars(layer).pop("forward", None)
+            if forward is not None:
+                layer.forward = forward  # type: ignore[method-assign]

@@ -43,8 +43,7 @@ class SGD:
         for name, parameter in self._parameters.items():
             if parameter.frozen:
                 continue
-            if not (parameter.data.flags.c_contiguous and parameter.grad.flags.c_contiguous):
-                raise InputError(f"SGD: {name} or its gradient is not C-contiguous, expected np.ascontiguousarray of it")
+            _check_alike(name, parameter, self._velocities[name])
             decays = self._decay == "all" or parameter.decay
             sgd.update(parameter.data, parameter.grad, self._velocities[name], lr=lr, momentum=self._momentum,
                        nesterov=self._nesterov, weight_decay=self._weight_decay if decays else 0.0)
@@ -65,3 +64,15 @@ class SGD:
                                       f"expected {velocity.dtype} {velocity.shape}")
         for name, velocity in self._velocities.items():
             velocity[...] = state[name]
+
+
+def _check_alike(name: str, parameter: Parameter, velocity: np.ndarray) -> None:
+    """The kernels index all three alike, and write into two of them. Raises InputError if that would go wrong."""
+    for what, array in ((name, parameter.data), (f"the gradient of {name}", parameter.grad)):
+        if array.shape != velocity.shape or array.dtype != velocity.dtype:
+            raise InputError(f"SGD: {what} is {array.dtype} {array.shape}, but was {velocity.dtype} {velocity.shape} when "
+                             "the optimiser was made; make a new one after changing a net")
+        if not array.flags.c_contiguous:
+            raise InputError(f"SGD: {what} is not C-contiguous, expected np.ascontiguousarray of it")
+    if not parameter.data.flags.writeable:
+        raise InputError(f"SGD: {name} is read-only; freeze it, or give it an array that can be written")

@@ -211,3 +211,10 @@ def test_an_upstream_gradient_that_does_not_fit_is_refused():
     for backward, cache in zip((batchnorm_backward, batchnorm_frozen_backward), caches, strict=True):
         with pytest.raises(InputError, match=r"dout is float64 \(2, 3, 4\), expected float64 \(2, 3, 4, 4\)"):
             backward(X[..., 0], cache)
+
+
+def test_frozen_gradients_do_not_depend_on_x(backend, dtype):
+    """Also where x overflowed: 0 times infinity would be NaN."""
+    x, one = np.array([np.inf, 1, 1, 1], dtype).reshape(1, 1, 2, 2), np.ones(1, dtype)
+    _, cache = batchnorm_frozen_forward(x, one, one, one * 0, one, eps=1.0)
+    np.testing.assert_allclose(batchnorm_frozen_backward(np.ones_like(x), cache).dx, np.sqrt(0.5), rtol=1e-6)

@@ -124,5 +124,7 @@ def test_bad_statistics_and_gradients_are_named(draw):
         _, cache = F.conv_batchnorm_forward(x, w, gamma, beta, relu=True, pad=1)
         with pytest.raises(InputError, match="dout is float64"):
             F.conv_batchnorm_backward(dout[:1], cache)
-        with pytest.raises(InputError, match="plus: dout is float64"):
+        with pytest.raises(InputError, match=r"plus is float64 \(1, .*, expected float64 \(2, 3, 4, 3\), like x"):
             F.conv_batchnorm_backward(dout, cache, plus=plus[:1])
+        with pytest.raises(InputError, match="expected None where need_dx is False"):
+            F.conv_batchnorm_backward(dout, cache, plus=plus, need_dx=False)

@@ -5,7 +5,7 @@ import pytest
 
 from resnet_np.backend import using
 from resnet_np.errors import InputError
-from resnet_np.layers import Conv2d, FusedBasicBlock, FusedSequential, Linear, ReLU, Sequential
+from resnet_np.layers import BatchNorm2d, Conv2d, FusedBasicBlock, FusedSequential, Linear, ReLU, Sequential
 from resnet_np.layers.fused import separately
 from resnet_np.layers.watch import leaves
 from resnet_np.models import resnet_cifar
@@ -99,3 +99,11 @@ def test_fused_is_a_choice():
     assert resnet_cifar(8).architecture["fused"] and not resnet_cifar(8, fused=False).architecture["fused"]
     with pytest.raises(InputError, match="fused is 1, expected True or False"):
         resnet_cifar(8, fused=1)
+
+
+def test_a_child_that_is_replaced_is_used(rng):
+    layers = FusedSequential(conv=Conv2d(3, 4, 3, rng=rng), bn=BatchNorm2d(4))
+    x = rng.standard_normal((2, 3, 5, 5)).astype(np.float32)
+    before = layers.forward(x, training=False)
+    layers.children["conv"] = Conv2d(3, 4, 3, rng=rng)
+    assert not np.allclose(layers.forward(x, training=False), before)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from resnet_np.backend import using
-from resnet_np.layers import ReLU
+from resnet_np.layers import ReLU, Sequential
 from resnet_np.layers.watch import leaves, watched
 from resnet_np.models import resnet_cifar
 
@@ -28,3 +28,21 @@ def test_every_leaf_is_seen_in_order_and_left_as_it_was(rng):
     assert seen[-1][1] is watched_logits
     np.testing.assert_array_equal(logits, watched_logits)
     assert not any("forward" in vars(layer) for layer in leaves(net).values())
+
+
+def test_two_may_watch_at_once(rng):
+    net, outer, inner = resnet_cifar(8), [], []
+    x = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
+    with using("numpy"), watched(net, lambda name, *_: outer.append(name)):
+        with watched(net, lambda name, *_: inner.append(name)):
+            net.forward(x, training=False)
+        net.forward(x, training=False)
+    assert len(outer) == 2 * len(inner) == 2 * len(leaves(net))
+    assert not any("forward" in vars(layer) for layer in leaves(net).values())
+
+
+def test_a_layer_that_is_used_twice(rng):
+    relu, seen = ReLU(), []
+    with using("numpy"), watched(Sequential(a=relu, b=relu), lambda name, *_: seen.append(name)):
+        relu.forward(np.ones(2), training=False)
+    assert sorted(seen) == ["a", "b"] and "forward" not in vars(relu)

@@ -171,5 +171,26 @@ def test_wrong_arguments(rng):
 
 def test_only_contiguous_parameters_are_moved(rng):
     parameter = Parameter(rng.standard_normal((3, 4)).T, decay=True)
-    with pytest.raises(InputError, match="w or its gradient is not C-contiguous"):
+    with pytest.raises(InputError, match="w is not C-contiguous"):
         SGD({"w": parameter}).step(0.1)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda p: vars(p).update(data=np.ones(40), grad=np.ones(40)), r"w is float64 \(40,\), but was float64 \(4,\) when"),
+    (lambda p: vars(p).update(grad=np.ones(4, np.float32)), "the gradient of w is float32"),
+    (lambda p: p.data.setflags(write=False), "w is read-only; freeze it"),
+])
+def test_a_net_that_was_changed_is_not_moved(change, message):
+    """The compiled kernel would write beyond the velocity."""
+    parameter = Parameter(np.ones(4), decay=True)
+    optimiser = SGD({"w": parameter})
+    change(parameter)
+    with pytest.raises(InputError, match=message):
+        optimiser.step(0.1)
+
+
+def test_without_decay_an_infinite_weight_stays(rng):
+    parameter = Parameter(np.array([np.inf, 1.0]), decay=True)
+    parameter.grad[...] = 1
+    SGD({"w": parameter}, weight_decay=0).step(0.1)
+    np.testing.assert_array_equal(parameter.data, [np.inf, 0.9])

@@ -131,15 +131,16 @@ def _gradients(dout, x, mean, inv_std, gamma, beta, relu, frozen, sums, coeffici
             moment += sums[1, n, c]
         dbeta[c] = total
         dgamma[c] = moment * inv_std[c]
-        coefficients[0, c] = 0 if frozen else total / count
-        coefficients[1, c] = 0 if frozen else moment * inv_std[c] * inv_std[c] / count
+        coefficients[0, c] = total / count
+        coefficients[1, c] = moment * inv_std[c] * inv_std[c] / count
     for n in prange(images):
         for c in range(channels):
             m, scale, shift, mean_d, slope = mean[c], gamma[c] * inv_std[c], beta[c], coefficients[0, c], coefficients[1, c]
             if relu:
                 for p in range(pixels):
                     d = nil if (x[n, c, p] - m) * scale + shift <= 0 else dout[n, c, p]
-                    dx[n, c, p] = scale * (d - mean_d - (x[n, c, p] - m) * slope)
+                    dx[n, c, p] = scale * d if frozen else scale * (d - mean_d - (x[n, c, p] - m) * slope)
             else:
                 for p in range(pixels):
-                    dx[n, c, p] = scale * (dout[n, c, p] - mean_d - (x[n, c, p] - m) * slope)
+                    d = dout[n, c, p]
+                    dx[n, c, p] = scale * d if frozen else scale * (d - mean_d - (x[n, c, p] - m) * slope)

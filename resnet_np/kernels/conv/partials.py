@@ -9,7 +9,7 @@ from resnet_np.kernels.compile import parallel
 from resnet_np.workspace import empty
 
 PARTS = 16  # of a batch: enough for 16 threads, few enough to be added quickly
-PART_BYTES = 64 << 20  # upper bound of all parts together
+PART_BYTES = 64 << 20  # upper bound of all parts together, if one alone is not larger
 
 
 def parts(images, rows, across, dtype):

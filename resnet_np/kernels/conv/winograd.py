@@ -26,8 +26,9 @@ What is lost is locality: a NaN or an infinity spoils the four outputs of its ti
 
     N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk
 
-It takes stride 1, rows of whole half-vectors and an even number of rows. A vector holds one pixel of n tiles: every second one of
-the 2 n pixels of four half-vectors, each of which may lie in another row, or even in another image: small maps share a vector.
+It takes stride 1, rows of whole half-vectors, an even number of rows, and at least 8 channels and filters. A vector holds one pixel
+of n tiles: every second one of the 2 n pixels of four half-vectors, each of which may lie in another row, or even in another image:
+small maps share a vector.
 `whole`: rows are whole vectors, so that the first two half-vectors are always one vector, and so are the last two.
 """
 

@@ -12,6 +12,6 @@ def update(w, grad, v, *, lr, momentum, nesterov, weight_decay):
 @serial
 def _update(w, grad, v, lr, momentum, nesterov, weight_decay):
     for i in range(w.shape[0]):
-        g = grad[i] + weight_decay * w[i]
+        g = grad[i] + weight_decay * w[i] if weight_decay else grad[i]
         v[i] = momentum * v[i] + g
         w[i] -= lr * (g + momentum * v[i] if nesterov else v[i])
