@@ -33,7 +33,9 @@ config: Any = numba_config  # its settings are made at run time, where mypy cann
 
 # No "nnan" and no "ninf": ReLU and batch norm must let NaN and infinity through, so that they can be found and named.
 # No "arcp": division stays division.
-FASTMATH = {"contract", "reassoc", "nsz"}
+# No "reassoc": free to add in another order, the process that compiles a kernel and those that load it from the cache were found to
+# run code with other last bits (test_determinism.py). Only a `reduction` has it: without it a sum is no vector code.
+FASTMATH = {"contract", "nsz"}
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
 DAYS_KEPT = 7  # since its last use: a younger folder may belong to a running process
 WARM = "training-step-compiled"
@@ -42,6 +44,11 @@ WARM = "training-step-compiled"
 def inline(function: Callable) -> Callable:
     """Compile a function that only other kernels call: it becomes part of them and needs no cache of its own."""
     return numba.njit(fastmath=FASTMATH, error_model="numpy")(function)
+
+
+def reduction(function: Callable) -> Callable:
+    """As `inline`, for a function that only sums, and may do so several values at a time. It must not write into arrays."""
+    return numba.njit(fastmath=FASTMATH | {"reassoc"}, error_model="numpy")(function)
 
 
 def parallel(function: Callable) -> Callable:

@@ -47,3 +47,9 @@ def run(threads, layer):
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_bits_do_not_depend_on_the_threads(layer):
     assert len({run(threads, layer) for threads in (1, 2, 8)} | {run(2, "workqueue")}) == 1
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_gives_the_same_bits(empty_cache):
+    """It runs code straight from the compiler, the next one the same code from the cache."""
+    assert run(2, "workqueue") == run(2, "workqueue")

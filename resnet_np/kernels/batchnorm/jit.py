@@ -9,7 +9,7 @@ number of threads. They are kept in float64 for either dtype.
 import numpy as np
 from numba import prange
 
-from resnet_np.kernels.batchnorm.planes import normalise_plane, plane_moments
+from resnet_np.kernels.batchnorm.planes import gradient_moments, normalise_plane, plane_moments, relu_gradient_moments
 from resnet_np.kernels.compile import parallel, serial
 from resnet_np.workspace import empty
 
@@ -112,16 +112,10 @@ def _gradients(dout, x, mean, inv_std, gamma, beta, relu, frozen, sums, coeffici
     nil = x.dtype.type(0)  # 0 is an integer, and would make a float64 of the choice between it and a float32
     for n in prange(images):
         for c in range(channels):
-            m, scale, shift, total, moment = mean[c], inv_std[c] * gamma[c], beta[c], 0.0, 0.0
             if relu:
-                for p in range(pixels):
-                    d = nil if (x[n, c, p] - m) * scale + shift <= 0 else dout[n, c, p]
-                    total += np.float64(d)
-                    moment += np.float64(d * (x[n, c, p] - m))
+                total, moment = relu_gradient_moments(dout[n, c], x[n, c], mean[c], inv_std[c] * gamma[c], beta[c])
             else:
-                for p in range(pixels):
-                    total += np.float64(dout[n, c, p])
-                    moment += np.float64(dout[n, c, p] * (x[n, c, p] - m))
+                total, moment = gradient_moments(dout[n, c], x[n, c], mean[c])
             sums[0, n, c], sums[1, n, c] = total, moment
     count = images * pixels
     for c in range(channels):

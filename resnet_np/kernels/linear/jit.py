@@ -5,7 +5,7 @@
 
 from numba import prange
 
-from resnet_np.kernels.compile import parallel
+from resnet_np.kernels.compile import parallel, reduction
 from resnet_np.workspace import empty
 
 
@@ -23,14 +23,19 @@ def backward(dout, x, w):
     return dx, dw, db
 
 
+@reduction
+def _dot(a, b):
+    total = a.dtype.type(0)
+    for i in range(a.shape[0]):
+        total += a[i] * b[i]
+    return total
+
+
 @parallel
 def _forward(x, w, b, out):
     for n in prange(x.shape[0]):
         for o in range(w.shape[0]):
-            total = b[o]
-            for i in range(x.shape[1]):
-                total += x[n, i] * w[o, i]
-            out[n, o] = total
+            out[n, o] = b[o] + _dot(x[n], w[o])
 
 
 @parallel
