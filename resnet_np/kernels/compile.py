@@ -13,6 +13,7 @@ import functools
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ import numba
 import numpy as np
 import pooch
 from numba.core import config as numba_config
+from numba.core import event
 
 from resnet_np.kernels.simd import VECTOR_BYTES
 
@@ -39,6 +41,43 @@ FASTMATH = {"contract", "nsz"}
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
 DAYS_KEPT = 7  # since its last use: a younger folder may belong to a running process
 WARM = "training-step-compiled"
+
+
+class _Uninterrupted(event.Listener):
+    """Ctrl-C and SIGTERM wait until our kernel is compiled: raised in a callback of LLVM, an exception is lost and Numba breaks."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._before: dict[int, Any] = {}
+        self._arrived: list[int] = []
+
+    def on_start(self, event: event.Event) -> None:
+        if _is_ours(event):
+            self._depth += 1
+            if self._depth == 1:
+                self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_end(self, event: event.Event) -> None:
+        if _is_ours(event):
+            self._depth -= 1
+            if self._depth == 0:
+                for number, handler in self._before.items():
+                    signal.signal(number, handler)
+                arrived, self._arrived = self._arrived, []
+                for number in arrived[:1]:
+                    signal.raise_signal(number)
+
+    def _note(self, number: int, _: Any) -> None:
+        self._arrived.append(number)
+
+
+def _is_ours(event: event.Event) -> bool:
+    """Whether a kernel of this package is compiled, and where Python handles signals: in the main thread."""
+    module = event.data["dispatcher"].py_func.__module__
+    return module.startswith("resnet_np.kernels.") and threading.current_thread() is threading.main_thread()
+
+
+event.register("numba:compile", _Uninterrupted())
 
 
 def inline(function: Callable) -> Callable:

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -28,3 +30,17 @@ def test_train_without_a_network(empty_cache, tmp_path):
     assert result["dataset"]["name"] == "shapes10" and 0 <= result["test_accuracy"] <= 1
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, env=os.environ)
     assert "compiling" not in again.stdout and "-2" in again.stdout  # warm now, and a folder of its own
+
+
+@pytest.mark.parametrize(("seconds", "number", "code"), [(4, signal.SIGINT, 130), (7, signal.SIGTERM, -signal.SIGTERM)])
+def test_a_stop_while_kernels_are_compiled(empty_cache, tmp_path, seconds, number, code):
+    command = [sys.executable, "-u", "-m", "resnet_np", "train", "--data", "shapes10", "--limit-train", "600", "--epochs", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("compiling"):
+        pass
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert error == ("resnet-np: interrupted\n" if number == signal.SIGINT else "")
