@@ -6,17 +6,17 @@ import numpy as np
 
 from resnet_np import functional as F
 from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
-from resnet_np.models import ResNetCifar, parse_name, resnet_cifar
+from resnet_np.models import ResNet
+from resnet_np.models import build as build_net
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
 
 
-def build(model: str) -> ResNetCifar:
-    """The paper's net of that name, with the same weights in every process."""
-    family, depth = parse_name(model)
-    return resnet_cifar(depth, "none" if family == "plain" else "A", seed=0)
+def build(model: str) -> ResNet:
+    """The net of that name for 32x32 pictures and ten classes, with the same weights in every process."""
+    return build_net(model, seed=0)
 
 
 def multiply_adds(model: str) -> int:

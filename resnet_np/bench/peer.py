@@ -3,7 +3,8 @@
 Written as PyTorch users write it: ReLU in place, inference without autograd.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,27 +14,44 @@ from torch.nn import functional
 
 from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
 
+# Of each stage; stated again, because this side must not learn it from ours.
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BOTTLENECKS = (50, 101, 152)
+
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions; around them x itself, option A's zeros, or nothing (a plain net)."""
+    """Convolutions with batch norm, a ReLU between them; around them x itself, option A's zeros, a projection, or nothing."""
 
-    def __init__(self, channels: int, filters: int, stride: int, shortcut: str, zero_pad: str) -> None:
+    def __init__(self, convolutions: Sequence[nn.Conv2d], shortcut: str, zero_pad: str) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, filters, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(filters)
+        for number, conv in enumerate(convolutions, 1):
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(conv.out_channels))
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(filters)
-        self.stride, self.plain = stride, shortcut == "none"
+        self.count, self.plain = len(convolutions), shortcut == "none"
+        channels, filters = convolutions[0].in_channels, convolutions[-1].out_channels
+        self.stride = math.prod(conv.stride[0] for conv in convolutions)
+        changes = (self.stride, channels) != (1, filters)
+        self.downsample = None
+        if shortcut == "B" and changes:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, filters, 1, self.stride, bias=False), nn.BatchNorm2d(filters))
         before = (filters - channels) // 2 if zero_pad == "both" else 0
-        self.zeros = [0, 0, 0, 0, before, filters - channels - before]
+        self.zeros = [0, 0, 0, 0, before, filters - channels - before] if changes else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out = x
+        for number in range(1, self.count + 1):
+            out = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(out))
+            if number < self.count:
+                out = self.relu(out)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        elif self.zeros is not None and not self.plain:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], self.zeros)
         if not self.plain:
-            out += x if self.stride == 1 else functional.pad(x[:, :, :: self.stride, :: self.stride], self.zeros)
+            out += x
         return self.relu(out)
 
 
@@ -42,23 +60,36 @@ class Net(nn.Module):
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
-        self.layer1 = _stage(16, 16, 1, architecture)
-        self.layer2 = _stage(16, 32, 2, architecture)
-        self.layer3 = _stage(32, 64, 2, architecture)
+        width, imagenet = architecture["width"], architecture["family"] == "resnet_imagenet"
+        large = imagenet and architecture["stem"] == "imagenet"
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False) if large else nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
+        counts = BLOCKS[architecture["depth"]] if imagenet else ((architecture["depth"] - 2) // 6,) * 3
+        self.stages, channels = len(counts), width
+        for stage, count in enumerate(counts):
+            blocks = [self._block(channels, width << stage, 2 if stage else 1, architecture)]
+            channels = blocks[0].bn3.num_features if hasattr(blocks[0], "bn3") else width << stage
+            blocks += [self._block(channels, width << stage, 1, architecture) for _ in range(count - 1)]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(64, architecture["classes"])
+        self.fc = nn.Linear(channels, architecture["classes"])
+
+    @staticmethod
+    def _block(channels: int, width: int, stride: int, architecture: Mapping[str, Any]) -> Any:
+        if architecture["family"] == "resnet_imagenet" and architecture["depth"] in BOTTLENECKS:
+            first, second = (stride, 1) if architecture["stride_in"] == "1x1" else (1, stride)
+            convolutions = [nn.Conv2d(channels, width, 1, first, bias=False), nn.Conv2d(width, width, 3, second, 1, bias=False),
+                            nn.Conv2d(width, 4 * width, 1, bias=False)]
+        else:
+            convolutions = [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.Conv2d(width, width, 3, 1, 1, bias=False)]
+        return Block(convolutions, architecture.get("shortcut", "B"), architecture.get("zero_pad", "both"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.fc(self.pool(self.layer3(self.layer2(self.layer1(x)))).flatten(1))
-
-
-def _stage(channels: int, filters: int, stride: int, architecture: Mapping[str, Any]) -> nn.Sequential:
-    """n blocks, of which the first one may change the shape."""
-    kind = architecture["shortcut"], architecture["zero_pad"]
-    others = (architecture["depth"] - 2) // 6 - 1
-    return nn.Sequential(Block(channels, filters, stride, *kind), *(Block(filters, filters, 1, *kind) for _ in range(others)))
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in range(1, self.stages + 1):
+            x = getattr(self, f"layer{stage}")(x)
+        return self.fc(self.pool(x).flatten(1))
 
 
 class Peer:

@@ -20,7 +20,7 @@ HELP = "training and inference speed, against PyTorch and against what the machi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="resnet20", help="resnet<6n+2> or plain<6n+2> (default: resnet20)")
+    parser.add_argument("--model", default="resnet20", help="as for train; resnet18 ... with the CIFAR stem (default: resnet20)")
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures a step (default: 128)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
     parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch too, in turns; eager or compiled")

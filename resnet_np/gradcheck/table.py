@@ -16,9 +16,11 @@ from resnet_np.layers import (
     AveragePool2d,
     BasicBlock,
     BatchNorm2d,
+    Bottleneck,
     Conv2d,
     Dropout,
     FusedBasicBlock,
+    FusedBottleneck,
     FusedSequential,
     GlobalAveragePool,
     Layer,
@@ -26,10 +28,11 @@ from resnet_np.layers import (
     MaxPool2d,
     PaddedShortcut,
     ReLU,
+    ResidualBlock,
     Sequential,
     plain_block,
 )
-from resnet_np.models import resnet_cifar
+from resnet_np.models import resnet_cifar, resnet_imagenet
 
 SINGLE, NET = 1e-6, 1e-5  # bars: the largest relative error of an operation, layer or block; of a whole net
 
@@ -295,6 +298,10 @@ def _blocks() -> Iterator[Subject]:
         yield _layer(f"{name}, option A, zeros end", _block(kind, 2, 2, "A", "end"), (2, 2, 5, 5), suspects=_branches)
         yield _layer(f"{name}, option B", _block(kind, 2, 2, "B", "both"), (2, 2, 5, 5), suspects=_branches)
     yield _layer("FusedBasicBlock, frozen", lambda rng: _frozen(_block(FusedBasicBlock, 2, 2, "B", "both")(rng)), (2, 2, 5, 5))
+    for bottleneck in (Bottleneck, FusedBottleneck):
+        for name, channels, stride, place in (("identity", 8, 1, "3x3"), ("v1.5", 3, 2, "3x3"), ("v1", 3, 2, "1x1")):
+            yield _layer(f"{bottleneck.__name__}, {name}", _bottleneck(bottleneck, channels, stride, place), (2, channels, 5, 5),
+                         suspects=_branches)
     yield _layer("plain block", lambda rng: plain_block(2, 4, stride=2, rng=rng), (2, 2, 5, 5))
 
 
@@ -314,11 +321,15 @@ def _block(
     return lambda rng: kind(channels, 4, stride=stride, shortcut=shortcut, zero_pad=zero_pad, rng=rng)
 
 
+def _bottleneck(kind: type[Bottleneck], channels: int, stride: int, place: Any) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: kind(channels, 2, stride=stride, stride_in=place, rng=rng)
+
+
 def _branches(block: Layer, dout: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Suspects:
     """What the gradient of x would be if a branch were forgotten."""
-    assert isinstance(block, BasicBlock)
+    assert isinstance(block, ResidualBlock)
     block.forward(arrays["x"], training=True)
-    d_sum = block.relu2.backward(dout)
+    d_sum = block.relu.backward(dout)
     main, shortcut = block.main.backward(d_sum), block.shortcut.backward(d_sum)
     return {"x": [is_gradient("the shortcut's gradient is forgotten", main),
                   is_gradient("the main branch's gradient is forgotten", shortcut),
@@ -351,6 +362,9 @@ def _nets() -> Iterator[Subject]:
     yield _net("ResNet-8, option B, separate layers", 3, lambda: resnet_cifar(8, "B", fused=False, seed=6))
     yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
     yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
+    yield _net("ResNet-18, ImageNet stem", 3, lambda: resnet_imagenet(18, width=4, classes=10, seed=7))
+    yield _net("ResNet-50, CIFAR stem, v1", 3, lambda: resnet_imagenet(
+        50, stem="cifar", stride_in="1x1", width=2, classes=10, seed=8))
 
 
 def _net(name: str, directions: int | None, make: Callable[[], Layer]) -> Subject:

@@ -3,7 +3,7 @@
 He et al. 2015, figure 2 and equation 1.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -83,14 +83,51 @@ def _main(channels: int, filters: int, stride: int, rng: np.random.Generator) ->
     }
 
 
-class BasicBlock(Layer):
-    """Two 3x3 convolutions and a shortcut around them: out = relu(main(x) + shortcut(x)).
+class ResidualBlock(Layer):
+    """A branch that learns the difference, and a shortcut around it: out = relu(main(x) + shortcut(x)).
 
-    x (N, channels, H, W) -> (N, filters, ceil(H / stride), ceil(W / stride)). Where the shapes agree the shortcut is x itself;
-    elsewhere it is option "A" (zeros on the side `zero_pad`) or "B" (1x1 convolution and batch norm, PyTorch's `downsample`).
+    x (N, C, H, W) -> (N, filters, OH, OW), which `main` decides. The subclasses say what `main` and `shortcut` are.
     """
 
-    sequential: type[Sequential] = Sequential  # what option B's two layers are made into
+    sequential: type[Sequential] = Sequential  # what a projection's two layers are made into
+
+    def __init__(self, main: dict[str, Layer], shortcut: Layer, relu: str) -> None:
+        super().__init__()
+        self.main, self.shortcut, self.relu = Sequential(**main), shortcut, ReLU()
+        self.children.update(main | {"downsample": shortcut, relu: self.relu})
+
+    @property
+    def last_norm(self) -> BatchNorm2d:
+        """The batch norm before the addition: with its gamma at 0 the block is its shortcut."""
+        return cast(BatchNorm2d, list(self.main.children.values())[-1])
+
+    @property
+    def filters(self) -> int:
+        """Channels of the output."""
+        return self.last_norm.weight.data.size
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        difference = self.main.forward(x, training=training, keep_cache=keep_cache)
+        same = self.shortcut.forward(x, training=training, keep_cache=keep_cache)
+        return self.relu.forward(F.add_forward(difference, same), training=training, keep_cache=keep_cache)
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        # The addition sent the same gradient down both branches; where they part, at x, the two gradients add up.
+        d_main, d_shortcut = F.add_backward(self.relu.backward(dout))
+        return F.add_forward(self.main.backward(d_main), self.shortcut.backward(d_shortcut))
+
+    @classmethod
+    def projection(cls, channels: int, filters: int, *, stride: int, rng: np.random.Generator) -> Sequential:
+        """Option B: a 1x1 convolution and batch norm, PyTorch's `downsample`. He et al. 2015, section 3.3."""
+        return cls.sequential(**{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)})
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions and a shortcut around them.
+
+    x (N, channels, H, W) -> (N, filters, ceil(H / stride), ceil(W / stride)). Where the shapes agree the shortcut is x itself;
+    elsewhere it is option "A" (zeros on the side `zero_pad`) or "B" (a projection).
+    """
 
     def __init__(
         self,
@@ -102,26 +139,39 @@ class BasicBlock(Layer):
         zero_pad: Literal["both", "end"],
         rng: np.random.Generator,
     ) -> None:
-        super().__init__()
-        self.main = Sequential(**_main(channels, filters, stride, rng))
-        self.shortcut: Layer = IdentityShortcut()
+        main = _main(channels, filters, stride, rng)
+        around: Layer = IdentityShortcut()
         if (stride, channels) != (1, filters):
-            self.shortcut = (
+            around = (
                 PaddedShortcut(filters, stride=stride, zero_pad=zero_pad)
                 if shortcut == "A"
-                else self.sequential(
-                    **{"0": Conv2d(channels, filters, 1, stride=stride, rng=rng), "1": BatchNorm2d(filters)}
-                )
+                else self.projection(channels, filters, stride=stride, rng=rng)
             )
-        self.relu2 = ReLU()
-        self.children.update(self.main.children | {"downsample": self.shortcut, "relu2": self.relu2})
+        super().__init__(main, around, "relu2")
 
-    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
-        difference = self.main.forward(x, training=training, keep_cache=keep_cache)
-        same = self.shortcut.forward(x, training=training, keep_cache=keep_cache)
-        return self.relu2.forward(F.add_forward(difference, same), training=training, keep_cache=keep_cache)
 
-    def backward(self, dout: np.ndarray) -> np.ndarray:
-        # The addition sent the same gradient down both branches; where they part, at x, the two gradients add up.
-        d_main, d_shortcut = F.add_backward(self.relu2.backward(dout))
-        return F.add_forward(self.main.backward(d_main), self.shortcut.backward(d_shortcut))
+class Bottleneck(ResidualBlock):
+    """1x1, 3x3 and 1x1 convolutions, of which the last has four times as many filters, and a shortcut around them.
+
+    x (N, channels, H, W) -> (N, 4 width, ceil(H / stride), ceil(W / stride)). stride_in: "3x3" or "1x1", the convolution that has
+    the stride. Where shapes change the shortcut is a projection. He et al. 2015, figure 5 and table 1.
+    """
+
+    def __init__(
+        self, channels: int, width: int, *, stride: int, stride_in: Literal["3x3", "1x1"], rng: np.random.Generator
+    ) -> None:
+        filters = 4 * width
+        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+        main = {
+            "conv1": Conv2d(channels, width, 1, stride=first, rng=rng),
+            "bn1": BatchNorm2d(width),
+            "relu1": ReLU(),
+            "conv2": Conv2d(width, width, 3, stride=second, pad=1, rng=rng),
+            "bn2": BatchNorm2d(width),
+            "relu2": ReLU(),
+            "conv3": Conv2d(width, filters, 1, rng=rng),
+            "bn3": BatchNorm2d(filters),
+        }
+        changes = (stride, channels) != (1, filters)
+        super().__init__(
+            main, self.projection(channels, filters, stride=stride, rng=rng) if changes else IdentityShortcut(), "relu3")

@@ -5,7 +5,7 @@ Every class here is a class of block.py with another `forward` and `backward`: c
 another order, so that the last bits differ. Read block.py to see what is computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import cast
@@ -14,7 +14,7 @@ import numpy as np
 
 from resnet_np import functional as F
 from resnet_np.layers.basic import BatchNorm2d, Conv2d, ReLU
-from resnet_np.layers.block import BasicBlock, Sequential, Stem
+from resnet_np.layers.block import BasicBlock, Bottleneck, ResidualBlock, Sequential, Stem
 from resnet_np.layers.layer import Layer
 
 _fused: ContextVar[bool] = ContextVar("fused", default=True)
@@ -36,7 +36,7 @@ class FusedSequential(Sequential):
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         if not _fused.get():
             return super().forward(x, training=training, keep_cache=keep_cache)
-        for unit in self._units():
+        for unit in _units(self.children.values()):
             if len(unit) == 1:
                 x = unit[0].forward(x, training=training, keep_cache=keep_cache)
             else:
@@ -44,19 +44,9 @@ class FusedSequential(Sequential):
         return x
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
-        for unit in reversed(self._units()):
+        for unit in reversed(_units(self.children.values())):
             dout = unit[0].backward(dout) if len(unit) == 1 else cast(np.ndarray, _backward(unit, dout).dx)
         return dout
-
-    def _units(self) -> list[tuple[Layer, ...]]:
-        """The children, joined where they follow: (conv, norm, relu), (conv, norm), or one layer alone."""
-        units, rest = [], list(self.children.values())
-        while rest:
-            kinds = tuple(type(layer) for layer in rest[:3])
-            length = 3 if kinds == (Conv2d, BatchNorm2d, ReLU) else 2 if kinds[:2] == (Conv2d, BatchNorm2d) else 1
-            units.append(tuple(rest[:length]))
-            del rest[:length]
-        return units
 
 
 class FusedStem(Stem):
@@ -71,29 +61,51 @@ class FusedStem(Stem):
         return _backward(tuple(self.children.values()), dout, need_dx=need_dx).dx
 
 
-class FusedBasicBlock(BasicBlock):
-    """The main branch's second half, the addition and the ReLU behind it are one."""
+class FusedResidualBlock(ResidualBlock):
+    """Each convolution of the main branch, its batch norm and ReLU are one; the last, with the addition before the ReLU."""
 
     sequential = FusedSequential
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         if not _fused.get():
             return super().forward(x, training=training, keep_cache=keep_cache)
-        first, second = self._halves()
-        hidden = _forward(first, x, None, training=training, keep_cache=keep_cache)
+        *first, last = self._units()
+        hidden = x
+        for unit in first:
+            hidden = _forward(unit, hidden, None, training=training, keep_cache=keep_cache)
         same = self.shortcut.forward(x, training=training, keep_cache=keep_cache)
-        return _forward(second, hidden, same, training=training, keep_cache=keep_cache)
+        return _forward(last, hidden, same, training=training, keep_cache=keep_cache)
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
-        first, second = self._halves()
-        grads = _backward(second, dout, adds=True)
+        first, *others, last = self._units()
+        grads = _backward(last, dout, adds=True)
         d_shortcut = self.shortcut.backward(cast(np.ndarray, grads.dsame))
+        for unit in reversed(others):
+            grads = _backward(unit, cast(np.ndarray, grads.dx))
         # Where the branches part, at x, the two gradients add up.
         return cast(np.ndarray, _backward(first, cast(np.ndarray, grads.dx), plus=d_shortcut).dx)
 
-    def _halves(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
-        conv1, bn1, relu1, conv2, bn2 = self.main.children.values()
-        return (conv1, bn1, relu1), (conv2, bn2, self.relu2)
+    def _units(self) -> list[tuple[Layer, ...]]:
+        return _units([*self.main.children.values(), self.relu])
+
+
+class FusedBasicBlock(FusedResidualBlock, BasicBlock):
+    """BasicBlock in fewer sweeps."""
+
+
+class FusedBottleneck(FusedResidualBlock, Bottleneck):
+    """Bottleneck in fewer sweeps."""
+
+
+def _units(layers: Iterable[Layer]) -> list[tuple[Layer, ...]]:
+    """The layers, joined where they follow: (conv, norm, relu), (conv, norm), or one layer alone."""
+    units, rest = [], list(layers)
+    while rest:
+        kinds = tuple(type(layer) for layer in rest[:3])
+        length = 3 if kinds == (Conv2d, BatchNorm2d, ReLU) else 2 if kinds[:2] == (Conv2d, BatchNorm2d) else 1
+        units.append(tuple(rest[:length]))
+        del rest[:length]
+    return units
 
 
 def _forward(

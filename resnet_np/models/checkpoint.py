@@ -25,12 +25,18 @@ import numpy as np
 from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import BatchNorm2d, Layer
-from resnet_np.models.resnet_cifar import FILTERS, ResNetCifar, resnet_cifar
+from resnet_np.models import resnet_cifar as cifar
+from resnet_np.models import resnet_imagenet as imagenet
+from resnet_np.models.resnet import ResNet
 
 FORMAT = 1
 HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
 DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %
 _DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, four counts, the directory's length and place, length of a comment
+FAMILIES: dict[str, tuple[Callable[..., ResNet], Callable[..., int]]] = {
+    "resnet_cifar": (cifar.resnet_cifar, cifar.parameter_count),
+    "resnet_imagenet": (imagenet.resnet_imagenet, imagenet.parameter_count),
+}
 _ZIP64_END = b"PK\6\7"  # stands right before the above in an archive beyond 4 GB or 65,535 members
 
 
@@ -42,7 +48,7 @@ class Checkpoint:
     velocities  the optimiser's state by parameter name; empty in a checkpoint that is only meant to be used
     """
 
-    net: ResNetCifar
+    net: ResNet
     normaliser: Normaliser
     class_names: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -187,8 +193,8 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkp
         raise CheckpointError(f"its format is {header['format']!r}, this version of resnet_np reads {FORMAT}")
     architecture, metadata, batch_norm = dict(header["architecture"]), header["metadata"], header["batch_norm"]
     _check_metadata(metadata)
-    if (family := architecture.pop("family")) != "resnet_cifar":
-        raise CheckpointError(f"expected a net of the family resnet_cifar, it holds one of {family!r}")
+    if (family := architecture.pop("family")) not in FAMILIES:
+        raise CheckpointError(f"expected a net of the family {' or '.join(FAMILIES)}, it holds one of {family!r}")
     class_names = header["class_names"]
     if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
         raise CheckpointError("its class names are no list of texts")
@@ -197,8 +203,9 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkp
     momentum, eps = float(batch_norm["momentum"]), float(batch_norm["eps"])
     if not 0 <= momentum <= 1 or not 0 < eps < 1:
         raise CheckpointError(f"its batch norm has momentum {momentum} and eps {eps}, expected numbers between 0 and 1")
-    _check_size(architecture["depth"], architecture["classes"], arrays)
-    net = resnet_cifar(**architecture)
+    build, parameter_count = FAMILIES[family]
+    _check_size(parameter_count(**architecture), arrays)
+    net = build(**architecture)
     load_arrays(
         net,
         {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(("parameter/", "buffer/"))},
@@ -224,16 +231,11 @@ def _check_metadata(metadata: Any) -> None:
         raise CheckpointError("its dataset lacks a name, an origin or a digest")
 
 
-def _check_size(depth: int, classes: int, arrays: Mapping[str, np.ndarray]) -> None:
+def _check_size(parameters: int, arrays: Mapping[str, np.ndarray]) -> None:
     """Before a net is built, which a few bytes of header may order by the gigabyte."""
-    blocks = (depth - 2) // 6
-    convolutions = sum((2 * blocks - 1) * 9 * filters**2 for filters in FILTERS)  # a stage's first has fewer channels
-    least = 4 * (convolutions + classes * FILTERS[-1])
-    stored = sum(array.nbytes for name, array in arrays.items() if name.startswith("parameter/"))
-    if stored < least:
-        raise CheckpointError(
-            f"it holds {stored:,} bytes of parameters, expected at least {least:,} for depth {depth} and {classes} classes"
-        )
+    stored = sum(array.size for name, array in arrays.items() if name.startswith("parameter/"))
+    if stored < parameters:
+        raise CheckpointError(f"it holds {stored:,} parameters, expected {parameters:,} for the net that it announces")
 
 
 def net_arrays(net: Layer) -> dict[str, np.ndarray]:

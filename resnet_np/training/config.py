@@ -24,11 +24,19 @@ class Config:
     """
 
     preset: str = _option("quick", "the recipe that the other options change", ("quick", "short", "paper"))
-    model: str = _option("resnet20", "resnet<6n+2>: resnet20, resnet56, resnet110 ...; plain<6n+2>: the same without shortcuts")
+    model: str = _option("resnet20", "resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152")
     shortcut: Literal["A", "B"] = _option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
     zero_pad: Literal["both", "end"] = _option(
         "both", "option A's zero channels: half before and half after, or all after", ("both", "end")
     )
+    stem: Literal["cifar", "imagenet"] = _option(
+        "cifar", "of resnet18 ... 152: cifar 3x3, for small pictures; imagenet 7x7, stride 2, max pool", ("cifar", "imagenet")
+    )
+    stride_in: Literal["3x3", "1x1"] = _option(
+        "3x3", "of resnet50, 101, 152: the convolution with the stride, 3x3 (torchvision) or 1x1 (the paper)", ("3x3", "1x1")
+    )
+    width: int = _option(0, "filters of the first stage; 0: what the net has (16, or 64)")
+    zero_gamma: bool = _option(False, "of resnet18 ... 152: start every block as its shortcut (Goyal 2017)")
     epochs: int = _option(4, "times through the training pictures")
     max_steps: int = _option(0, "stop after this many steps; 0: no such limit")
     batch_size: int = _option(64, "pictures per step")
@@ -66,12 +74,15 @@ class Config:
             if choices and value not in choices:
                 _refuse(item.name, value, f"one of {', '.join(choices)}")
         family, _ = parse_name(self.model)
-        if family == "plain" and self.shortcut != "A":
-            raise InputError(f"--shortcut: got {self.shortcut} with --model {self.model}, which has no shortcuts; leave it out")
+        for name, owner in {"shortcut": "cifar", "zero_pad": "cifar", "stem": "imagenet", "stride_in": "imagenet",
+                            "zero_gamma": "imagenet"}.items():
+            if family != owner and getattr(self, name) != getattr(type(self), name):
+                _refuse(name, getattr(self, name), f"it to be left out: {self.model} has no such choice")
         for name, least in {
             "epochs": 1,
             "batch_size": 2,
             "max_steps": 0,
+            "width": 0,
             "cutout": 0,
             "early_stopping": 0,
             "limit_train": 0,

@@ -6,7 +6,7 @@ from typing import Any
 
 from resnet_np import backend
 from resnet_np.data import generator
-from resnet_np.models import parse_name
+from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -28,14 +28,13 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     with backend.using("numpy"):  # one image: not worth compiling kernels for, and this must not wait
         net = summarise(run.net, (1, *shape))
     count = provenance.threads()
-    shortcut = "no shortcuts" if parse_name(config.model)[0] == "plain" else f"shortcut {config.shortcut}"
     say(f"data       {provenance.name(pictures)}")
     say(
         f"           {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
         f"pictures, {shape[1]}x{shape[2]}, {len(pictures.classes)} classes"
     )
     say(
-        f"net        {config.model}, {shortcut}: {net.parameters:,} parameters, "
+        f"net        {names.describe(run.net)}: {net.parameters:,} parameters, "
         f"{net.macs / 1e6:.2f} million multiply-adds an image"
     )
     say(

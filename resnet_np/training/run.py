@@ -9,7 +9,7 @@ import numpy as np
 from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
-from resnet_np.models import Checkpoint, ResNetCifar, load_checkpoint, parse_name, resnet_cifar, save_checkpoint
+from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -42,12 +42,12 @@ class Progress:
             raise TypeError("records is no list of objects")
 
 
-def build_net(config: Config, classes: int) -> ResNetCifar:
+def build_net(config: Config, classes: int) -> ResNet:
     """The fresh net that a configuration asks for."""
-    family, depth = parse_name(config.model)
-    shortcut = "none" if family == "plain" else config.shortcut
-    return resnet_cifar(
-        depth, shortcut, config.zero_pad, dropout=config.dropout, classes=classes, fused=config.fused, seed=config.seed)
+    return build(
+        config.model, shortcut=config.shortcut, zero_pad=config.zero_pad, stem=config.stem, stride_in=config.stride_in,
+        width=config.width or None, dropout=config.dropout, classes=classes, zero_gamma=config.zero_gamma, fused=config.fused,
+        seed=config.seed)
 
 
 class Run:
@@ -148,10 +148,10 @@ class Run:
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
 
-    def test(self, net: ResNetCifar) -> Evaluation:
+    def test(self, net: ResNet) -> Evaluation:
         return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels)
 
-    def _evaluate(self, net: ResNetCifar, images: np.ndarray, labels: np.ndarray) -> Evaluation:
+    def _evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray) -> Evaluation:
         batches = evaluation_batches(images, labels, self.normaliser, batch_size=EVALUATION_BATCH)
         return evaluate(net, batches, classes=len(self.pictures.classes))
 

@@ -160,12 +160,13 @@ def test_headers_of_json(good, tmp_path, refused):
 
 @pytest.mark.parametrize("place, value, words", [
     ("format", 2, "its format is 2"),
-    ("architecture__depth", 1202, "bytes of parameters"),
-    ("architecture__depth", "8", "cannot be read"),
+    ("architecture__depth", 1202, "expected 19,420,819 for the net"),
+    ("architecture__depth", "8", "depth is '8', expected a whole number"),
     ("architecture__depth", 8.0, "expected a whole number"),
     ("architecture__family", "\n\x1b[2J\ud800" * 1000, "expected a net of the family"),
     ("architecture__shortcut", [], "shortcut is []"),
     ("architecture__wings", 2, "unexpected keyword"),
+    ("architecture__width", 4097, "expected a whole number from 1 to 4,096"),
     ("class_names", "abc", "no list of texts"),
     ("class_names", [1, 2, 3], "no list of texts"),
     ("class_names", ["a", "b"], "names 2 classes for 3"),
@@ -186,11 +187,11 @@ def test_headers_that_lie(good, tmp_path, refused, place, value, words):
 def test_a_net_ordered_by_a_few_bytes(good, tmp_path, refused):
     classes = 100_000
     with_header(good, tmp_path / "bad.npz", architecture__classes=classes, class_names=[""] * classes)
-    assert "100000 classes" in refused()
+    assert "expected 6,574,640 for the net" in refused()
     contents = members(good) | {f"parameter/{i}.npy": npy(np.zeros(0, np.float32)) for i in range(1300)}
     zipped(good, contents)
     with_header(good, tmp_path / "bad.npz", architecture__depth=1202)
-    assert "for depth 1202" in refused()
+    assert "expected 19,420,819 for the net" in refused()
 
 
 def test_names_that_are_no_text(good, tmp_path, refused):

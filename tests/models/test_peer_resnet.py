@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from resnet_np import functional as F
-from resnet_np.models import resnet_cifar
+from resnet_np.models import build, resnet_cifar
 from resnet_np.optim import SGD
 
 pytestmark = pytest.mark.peer
@@ -113,3 +113,37 @@ def test_fifty_steps(torch, pair, rng):
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(ours.forward(x, training=False), expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name, options", [
+    ("resnet18", {"stem": "imagenet"}), ("resnet18", {"stem": "cifar"}), ("resnet50", {"stem": "imagenet"}),
+    ("resnet50", {"stem": "cifar", "stride_in": "1x1"}), ("resnet20", {"shortcut": "B"}), ("resnet20", {"zero_pad": "end"})])
+def test_the_other_nets_in_float64(torch, rng, name, options):
+    """Logits and every gradient, training; logits evaluating. 48x40 pixels: maps of 2x2 after an ImageNet stem."""
+    from resnet_np.bench.peer import Net
+
+    ours = build(name, **options, width=8, classes=7, seed=4).astype(np.float64)
+    theirs = Net(ours.architecture).double()
+    with torch.no_grad():
+        for parameter_name, parameter in theirs.named_parameters():
+            parameter.copy_(torch.from_numpy(ours.named_parameters()[parameter_name].data))
+    assert set(dict(theirs.named_parameters())) == set(ours.named_parameters())
+    x, labels = rng.standard_normal((4, 3, 48, 40)), rng.integers(0, 7, 4)
+    logits = ours.forward(x, training=True)
+    loss, cache = F.softmax_cross_entropy_forward(logits, labels)
+    dx = ours.backward(F.softmax_cross_entropy_backward(cache), need_dx=True)
+    pictures = torch.from_numpy(x).requires_grad_()
+    their_logits = theirs(pictures)
+    torch.nn.functional.cross_entropy(their_logits, torch.from_numpy(labels)).backward()
+    close(logits, their_logits.detach().numpy())
+    close(dx, pictures.grad.numpy())
+    for parameter_name, parameter in theirs.named_parameters():
+        close(ours.named_parameters()[parameter_name].grad, parameter.grad.numpy())
+    for buffer_name, buffer in ours.named_buffers().items():
+        close(buffer, theirs.state_dict()[buffer_name].numpy())
+    with torch.no_grad():
+        close(ours.forward(x, training=False), theirs.eval()(pictures).numpy())
+
+
+def close(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9 * np.abs(theirs).max())

@@ -105,8 +105,8 @@ def test_choices_that_do_not_exist(choice, words):
 
 
 def test_names_to_nets():
-    for family in ("resnet", "plain"):
-        assert [parse_name(f"{family}{depth}") for depth in PAPER] == [(family, depth) for depth in PAPER]
+    for prefix, family in (("resnet", "cifar"), ("plain", "plain")):
+        assert [parse_name(f"{prefix}{depth}") for depth in PAPER] == [(family, depth) for depth in PAPER]
     for name in ("resnet21", "resnet", "resnet2", "ResNet20", "resnet20x", "vgg16", "plain21"):
         with pytest.raises(InputError):
             parse_name(name)

@@ -45,7 +45,9 @@ def test_paper_is_the_papers_recipe():
     ({"seed": -1}, "--seed"), ({"momentum": 0.0}, "--no-nesterov"), ({"preset": "fast"}, "--preset: got fast"),
     ({"dropout": 1.0}, "--dropout: got 1.0"), ({"label_smoothing": -0.1}, "--label-smoothing: got -0.1"),
     ({"cutout": -1}, "--cutout: got -1"), ({"mixup": math.inf}, "--mixup: got inf"), ({"mixup": math.nan}, "--mixup: got nan"),
-    ({"early_stopping": -1}, "--early-stopping: got -1"), ({"model": "plain20", "shortcut": "B"}, "which has no shortcuts"),
+    ({"early_stopping": -1}, "--early-stopping: got -1"), ({"model": "plain20", "shortcut": "B"}, "plain20 has no such choice"),
+    ({"stem": "imagenet"}, "--stem: got imagenet, expected it to be left out: resnet20 has no such choice"),
+    ({"model": "resnet18", "zero_pad": "end"}, "resnet18 has no such choice"), ({"width": -1}, "--width: got -1"),
 ])
 def test_nonsense_is_refused(changes, words):
     with pytest.raises(InputError) as refusal:

@@ -1,0 +1,56 @@
+"""What every residual net here is: a stem, stages of blocks, global average pool, dropout (if any), linear."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from resnet_np.errors import InputError
+from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Sequential, Stem
+
+
+class ResNet(Layer):
+    """x (N, 3, H, W) -> logits (N, classes); pictures of any size that the strides leave a pixel of.
+
+    architecture   what `resnet_cifar` or `resnet_imagenet` needs to build it again, and its "family"; kept in checkpoints
+    stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool", "dropout", "fc"
+    """
+
+    def __init__(
+        self, architecture: Mapping[str, Any], stem: Stem, stages: Mapping[str, Layer], features: int, rng: np.random.Generator
+    ) -> None:
+        super().__init__()
+        self.architecture = dict(architecture)
+        self.stem = stem
+        dropout, classes = self.architecture["dropout"], self.architecture["classes"]
+        head: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
+        self.trunk = Sequential(**stages, avgpool=GlobalAveragePool(), **head, fc=Linear(features, classes, rng=rng))
+        self.children.update(self.stem.children | self.trunk.children)
+        self._learns_from = 0  # the first part whose caches the last forward pass has kept
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        """As Layer.forward. In training, parts below the first parameter that learns keep nothing, unless keep_cache=True: no
+        gradient is wanted there, and `backward` ends above them."""
+        parts = self._parts()
+        self._learns_from = 0
+        if training and keep_cache is None:
+            learning = [i for i, part in enumerate(parts) if not all(p.frozen for p in part.named_parameters().values())]
+            self._learns_from = learning[0] if learning else len(parts)
+        for i, part in enumerate(parts):
+            x = part.forward(x, training=training, keep_cache=False if i < self._learns_from else keep_cache)
+        return x
+
+    def backward(self, dlogits: np.ndarray, *, need_dx: bool = False) -> np.ndarray | None:  # type: ignore[override]
+        """dlogits (N, classes) -> the gradient of the pictures where it is asked for; adds to every Parameter's grad.
+
+        Raises InputError if need_dx, but frozen parts have kept no caches.
+        """
+        if need_dx and self._learns_from:
+            raise InputError(f"{type(self).__name__}.backward: need_dx goes back through frozen parts, which keep no caches in "
+                             "training; call forward(..., keep_cache=True)")
+        for part in reversed(self._parts()[max(1, self._learns_from):]):
+            dlogits = part.backward(dlogits)
+        return None if self._learns_from else self.stem.backward(dlogits, need_dx=need_dx)
+
+    def _parts(self) -> list[Layer]:
+        return [self.stem, *self.trunk.children.values()]
