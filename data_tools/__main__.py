@@ -1,4 +1,4 @@
-"""python -m data_tools: fetch CIFAR-10, make Shapes-10, verify, inspect and convert data sets of their format."""
+"""python -m data_tools: fetch CIFAR-10, make Shapes-10, verify, inspect and convert data sets of all layouts."""
 
 import argparse
 import io
@@ -12,7 +12,7 @@ from data_tools.find import find
 from data_tools.image_set import ImageSet
 from resnet_np.errors import ResNetNpError
 
-DATA = "a folder, an archive or an npz file; or cifar10, or shapes10"
+DATA = "a folder (CIFAR-10's, or of pictures: train/<class>/*, or <class>/*), an archive or an npz file; or cifar10, or shapes10"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +68,8 @@ _COMMANDS = {"fetch": _fetch, "verify": _verify, "inspect": _inspect, "convert":
 
 
 def _data(options: argparse.Namespace) -> ImageSet:
-    return find(options.data, say=lambda line: print(line, file=sys.stderr), progress=sys.stderr.isatty())
+    return find(options.data, say=lambda line: print(line, file=sys.stderr), progress=sys.stderr.isatty(),
+                image_size=options.image_size)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,13 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     fetching = commands.add_parser("fetch", help="fetch CIFAR-10's official archive (170 MB) and check it")
     fetching.add_argument("--to", type=Path, metavar="FOLDER", help="put it there instead of the user's cache")
     verifying = commands.add_parser("verify", help="read all of a data set and say what it is; exits 2 if it is not sound")
-    verifying.add_argument("data", metavar="DATA", help=DATA)
+    _add_data(verifying)
     inspecting = commands.add_parser("inspect", help="count classes, average channels, look for duplicates")
-    inspecting.add_argument("data", metavar="DATA", help=DATA)
+    _add_data(inspecting)
     inspecting.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw ten training pictures of each class")
     inspecting.add_argument("--json", action="store_true", help="print JSON instead of text")
-    converting = commands.add_parser("convert", help="write a data set in another layout, without loss")
+    converting = commands.add_parser("convert", help="write ten classes of 32 x 32 pixels in another layout, without loss")
     converting.add_argument("data", metavar="DATA", help=DATA)
+    converting.set_defaults(image_size=None)  # no other than 32 can be written
     converting.add_argument("out", type=Path, metavar="OUT", help="npz: the new file; png: the new folder; bin, py: the "
                             "folder in which cifar-10-batches-bin or -py is made")
     converting.add_argument("--to", required=True, choices=cifar.LAYOUTS,
@@ -93,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("out", type=Path, metavar="OUT", help="as for convert")
     making.add_argument("--layout", choices=cifar.LAYOUTS, default="bin", help="as --to for convert (default: bin)")
     return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("--image-size", type=int, metavar="S",
+                        help="a folder of pictures is read at S x S pixels (default: 32); the other layouts hold 32 x 32")
 
 
 if __name__ == "__main__":

@@ -33,10 +33,21 @@ def read(path: Path) -> ImageSet:
 
     Raises DataError, one line, for whatever is missing, cut short, damaged or hostile.
     """
+    if (image_set := read_known(path)) is None:
+        raise DataError(f"{path}: expected CIFAR-10's batches (data_batch_1.bin … or data_batch_1 …), or {pngs.NAMES} beside "
+                        "train/ and test/, found neither; give the folder or archive that holds them")
+    return image_set
+
+
+def read_known(path: Path) -> ImageSet | None:
+    """As `read`, but None for a folder in which nothing of the layouts' names lies."""
     try:
-        place, contents = _read_folder(path) if path.is_dir() else (path, _read_file(path))
+        found = _read_folder(path) if path.is_dir() else (path, _read_file(path))
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
+    if found is None:
+        return None
+    place, contents = found
     (train_images, train_labels), (test_images, test_labels) = contents.train, contents.test
     classes = contents.classes
     name = "cifar10" if classes == CLASSES else "shapes10" if classes == shapes10.CLASSES else "custom"
@@ -50,6 +61,10 @@ def write(image_set: ImageSet, out: Path, layout: str) -> Path:
 
     It appears there when it is complete: what stops the writing leaves nothing that looks like a data set.
     """
+    size, classes = image_set.train_images.shape[-1], len(image_set.classes)
+    if size != 32 or classes != 10:
+        raise DataError(f"{image_set.name}: has {classes} classes of {size} x {size} pixels; these layouts hold ten classes of "
+                        "32 x 32; train on the folder of pictures as it is")
     target = out / FOLDERS[layout] if layout in FOLDERS else out
     if target.exists():
         raise DataError(f"{target}: exists already; remove it, or choose another place")
@@ -74,7 +89,7 @@ def write(image_set: ImageSet, out: Path, layout: str) -> Path:
     return target
 
 
-def _read_folder(path: Path) -> tuple[Path, Contents]:
+def _read_folder(path: Path) -> tuple[Path, Contents] | None:
     for layout, name in FOLDERS.items():
         for folder in (path, path / name):
             if any((folder / file).is_file() for file in batches.NAMES[layout]):
@@ -84,9 +99,7 @@ def _read_folder(path: Path) -> tuple[Path, Contents]:
     for name in ARCHIVES:
         if (path / name).is_file():
             return path / name, _read_file(path / name)
-    raise DataError(f"{path}: expected CIFAR-10's batches (data_batch_1.bin … or data_batch_1 …), or {pngs.NAMES} beside "
-                    "train/ and test/, found neither; give the folder or archive that holds them "
-                    "(folders of other pictures cannot be read yet)")
+    return None
 
 
 def _read_file(path: Path) -> Contents:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from data_tools import cifar, shapes10
+from data_tools import cifar, folders, shapes10
 from data_tools import fetch as fetching
 from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
@@ -13,12 +13,17 @@ VARIABLE = "RESNET_NP_DATA"
 NAMES = ("cifar10", "shapes10")
 
 
-def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> ImageSet:
+def find(
+    spec: str | None, *, say: Callable[[str], None], progress: bool, image_size: int | None = None, crop: float = 1.0
+) -> ImageSet:
     """The data set that `spec` names.
 
-    spec: "cifar10" (from the user's cache, or fetched), "shapes10", a path to any layout that cifar.read knows, or
-    None: $RESNET_NP_DATA if it is set, else CIFAR-10, else, where that cannot be had, Shapes-10 and a loud line to `say`.
-    progress: show a bar while fetching. Raises DataError if what was asked for cannot be had.
+    spec: "cifar10" (from the user's cache, or fetched), "shapes10", a path to any layout that cifar.read or folders.read
+    knows, or None: $RESNET_NP_DATA if it is set, else CIFAR-10, else, where that cannot be had, Shapes-10 and a loud line
+    to `say`. progress: show a bar while fetching or decoding.
+    image_size, crop: of what is made of the pictures of a folder (photos.read; default: 32 x 32, the middle of the whole
+    shorter side). All other layouts hold 32 x 32 pixels and keep them.
+    Raises DataError if what was asked for cannot be had, InputError for an image_size or a crop that makes no sense.
     """
     if spec is None and os.environ.get(VARIABLE):
         spec = os.environ[VARIABLE]
@@ -30,7 +35,8 @@ def find(spec: str | None, *, say: Callable[[str], None], progress: bool) -> Ima
         path = _existing(spec)
         if path is None:
             raise DataError(f"{spec!r}: no such file or folder; expected a path, cifar10 or shapes10")
-        return cifar.read(path)
+        size = folders.IMAGE_SIZE if image_size is None else image_size
+        return cifar.read_known(path) or folders.read(path, image_size=size, crop=crop, say=say, progress=progress)
     try:
         archive = fetching.fetch(progress=progress)
     except DataError as error:

@@ -36,9 +36,10 @@ def inspect(image_set: ImageSet) -> Inspection:
     """Count, average and compare every picture; about 2 s for CIFAR-10."""
     mean, std = _moments(image_set.train_images)
     train, test = _digests(image_set.train_images), _digests(image_set.test_images)
-    first = _first_places(train)
+    first, classes = _first_places(train), len(image_set.classes)
     return Inspection(
-        np.bincount(image_set.train_labels, minlength=10).tolist(), np.bincount(image_set.test_labels, minlength=10).tolist(),
+        np.bincount(image_set.train_labels, minlength=classes).tolist(),
+        np.bincount(image_set.test_labels, minlength=classes).tolist(),
         mean, std, _duplicates(_repeated(train)), _duplicates(_repeated(test)),
         _duplicates([(first[digest], place) for place, digest in enumerate(test) if digest in first]))
 

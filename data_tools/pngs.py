@@ -24,8 +24,11 @@ _NUMBER = re.compile(r"([0-9]{5,9})\.png")
 
 def read(folder: Path) -> Contents:
     """Raises DataError, one line, for whatever is missing, cut short, damaged or hostile."""
-    classes = contents.classes(contents.lines(contents.read_bytes(folder / NAMES, 1 << 16, "list of ten class names")),
-                               str(folder / NAMES))
+    try:
+        names = contents.lines(contents.read_bytes(folder / NAMES, 1 << 16, "list of ten class names"))
+        classes = contents.classes(names, str(folder / NAMES))
+    except DataError as error:
+        raise DataError(f"{error}; or remove it: then the folders are read as pictures of any classes, names and sizes") from None
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow only warns of a picture of a hundred million pixels
         return Contents("png", classes, _read_split(folder / "train", classes), _read_split(folder / "test", classes))
@@ -60,8 +63,8 @@ def _read_split(folder: Path, classes: tuple[str, ...]) -> Batch:
             if path.suffix != ".png" or not path.is_file():  # what file managers leave behind, or a pipe that would block
                 continue
             if not (match := _NUMBER.fullmatch(path.name)):
-                raise DataError(f"{group}: holds {path.name!r}, expected names like 00001.png "
-                                "(folders of other pictures cannot be read yet)")
+                raise DataError(f"{group}: holds {path.name!r}, expected names like 00001.png; rename it, or "
+                                f"remove {NAMES}: then the folders are read as pictures of any classes, names and sizes")
             if (number := int(match[1])) in found:
                 raise DataError(f"{folder}: holds the picture {path.name} twice; remove one, or convert the set again")
             found[number] = path, classes.index(group.name)

@@ -12,7 +12,7 @@ OFFICIAL_ARCHIVES = {  # sha256 -> which one of https://www.cs.toronto.edu/~kriz
     "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce": "CIFAR-10's official python archive",
 }
 LAYOUTS = {"bin": "CIFAR-10's binary batches", "py": "CIFAR-10's python batches", "npz": "one npz file",
-           "png": "folders of pictures", None: "none: it is drawn in memory"}
+           "png": "numbered PNGs in folders", "folder": "folders of pictures", None: "none: it is drawn in memory"}
 OFFICIAL = {True: "yes: the pixels that CIFAR-10's home page publishes",
             False: "no: not the pixels that CIFAR-10's home page publishes",
             None: "unknown: not a whole set, or an altered one"}
@@ -21,12 +21,13 @@ OFFICIAL = {True: "yes: the pixels that CIFAR-10's home page publishes",
 def describe(image_set: ImageSet) -> list[str]:
     """A few lines about a set that has been read, and so is sound."""
     origin = Path(image_set.origin)
+    size = image_set.train_images.shape[-1]
     archived = image_set.layout in ("bin", "py") and origin.is_file()
     lines = [
         f"sound     {image_set.name}, {image_set.origin}",
         f"layout    {LAYOUTS[image_set.layout]}{', in an archive' if archived else ''}",
-        f"pictures  {len(image_set.train_labels):,} train, {len(image_set.test_labels):,} test, 32 x 32 pixels",
-        f"classes   {', '.join(image_set.classes)}",
+        f"pictures  {len(image_set.train_labels):,} train, {len(image_set.test_labels):,} test, {size} x {size} pixels",
+        f"classes   {len(image_set.classes)}: {', '.join(image_set.classes)}",
         f"official  {OFFICIAL[image_set.official]}",
     ]
     if archived:

@@ -18,8 +18,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PATH|cifar10|shapes10",
-        help="CIFAR-10 in the binary or python layout (a folder or the archive), an .npz or a folder of PNGs as "
-        "`python -m data_tools convert` writes them; or a name "
+        help="a folder of pictures (train/<class>/*, or <class>/*); CIFAR-10 in the binary or python layout (a folder or the "
+        "archive), an .npz or a folder of PNGs as `python -m data_tools convert` writes them; or a name "
         "(default: $RESNET_NP_DATA, else CIFAR-10 from the cache or the internet, else Shapes-10)",
     )
 

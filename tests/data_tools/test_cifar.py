@@ -192,7 +192,8 @@ def test_empty_folder_and_a_folder_of_pictures(tmp_path):
     assert "found neither" in refusal(tmp_path)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.png").write_bytes(b"")
-    assert "folders of other pictures cannot be read yet" in refusal(tmp_path)
+    assert "found neither" in refusal(tmp_path)  # folders of pictures are not cifar's business
+    assert cifar.read_known(tmp_path) is None
 
 
 def test_both_layouts_in_one_archive(tmp_path, image_set, assert_same_pictures, pack):
@@ -210,6 +211,16 @@ def test_file_that_is_too_large(folder, layout, monkeypatch):
 def test_write_refuses_to_overwrite(tmp_path, folder, layout, image_set):
     with pytest.raises(DataError, match="exists already"):
         cifar.write(image_set(), tmp_path, layout)
+
+
+def test_write_refuses_what_the_layouts_cannot_hold(tmp_path, layout, image_set):
+    base = image_set()
+    large = dataclasses.replace(base, train_images=np.zeros((1, 3, 224, 224), np.uint8))
+    few = dataclasses.replace(base, classes=("cat", "dog"))
+    for other, expected in ((large, "has 10 classes of 224 x 224 pixels"), (few, "has 2 classes of 32 x 32 pixels")):
+        with pytest.raises(DataError, match=f"{expected}; these layouts hold ten classes of 32 x 32"):
+            cifar.write(other, tmp_path / "out", layout)
+    assert not list(tmp_path.iterdir())
 
 
 def test_write_into_something_that_is_no_folder(tmp_path, image_set):

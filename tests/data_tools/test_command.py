@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data_tools import __main__ as command
-from data_tools import cifar, fetch, shapes10, sheet, verify
+from data_tools import cifar, fetch, find, shapes10, sheet, verify
 from resnet_np.errors import DataError
 
 pytestmark = pytest.mark.nojit
@@ -188,7 +189,7 @@ def test_sheet(tmp_path, run, image_set, classes):
     code, out, err = run("inspect", path, "--sheet", tmp_path / "sheet.png")
     assert (code, err) == (0, "")
     drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
-    zoom, gap = sheet.ZOOM, sheet.GAP
+    zoom, gap = 3, sheet.GAP
     side = 32 * zoom
     left = drawn.shape[1] - 10 * (side + gap)
     for label in range(10):
@@ -209,7 +210,7 @@ def test_sheet_of_few_pictures_and_of_long_names(tmp_path, run, image_set):
     path = cifar.write(image_set(train=1, classes=names), tmp_path / "x", "npz")
     assert run("inspect", path, "--sheet", tmp_path / "sheet.png")[0] == 0
     drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
-    margin = drawn.shape[1] - 10 * (32 * sheet.ZOOM + sheet.GAP)
+    margin = drawn.shape[1] - 10 * (96 + sheet.GAP)
     assert (drawn[:, margin - 2:margin] == 255).all(), "a name reaches into the pictures"
 
 
@@ -226,14 +227,66 @@ def test_what_is_not_there_is_one_line(tmp_path, run, words):
                                   "shapes10\n")
 
 
-def test_a_folder_of_other_pictures_is_one_line(tmp_path, run):
-    (tmp_path / "cat").mkdir()
-    Image.new("RGB", (300, 200)).save(tmp_path / "cat" / "cat1.jpg")
-    for arguments in (["verify", tmp_path], ["convert", tmp_path, tmp_path / "out", "--to", "npz"]):
-        code, out, err = run(*arguments)
-        assert (code, out, len(err.splitlines())) == (2, "", 1)
-        assert "folders of other pictures cannot be read yet" in err
-    assert sorted(os.listdir(tmp_path)) == ["cat"]
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes of five photos each; every photo of one colour."""
+    for red, name in ((10, "cat"), (200, "dog")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (300, 200), (red, number, 0)).save(tmp_path / "pets" / name / f"{number}.png")
+    return tmp_path / "pets"
+
+
+def test_a_folder_of_pictures(pets, run):
+    code, out, err = run("verify", pets)
+    assert (code, len(err.splitlines())) == (0, 1)
+    assert "no test folder, so a fifth of each class is kept for testing: 2 of 10 pictures" in err
+    assert out.splitlines() == [f"sound     pets, {pets}", "layout    folders of pictures",
+                                "pictures  8 train, 2 test, 32 x 32 pixels", "classes   2: cat, dog",
+                                "official  no: not the pixels that CIFAR-10's home page publishes"]
+    assert "2 test, 48 x 48 pixels" in run("verify", pets, "--image-size", 48)[1]
+    code, out, _ = run("inspect", pets)
+    assert code == 0
+    assert {"       4        1  cat", "       4        1  dog", "       8        2  all"} < set(out.splitlines())
+
+
+@pytest.mark.parametrize(("size", "side"), [(7, 91), (32, 96), (100, 100), (300, 224)])
+def test_a_sheet_of_a_folder(tmp_path, pets, run, size, side):
+    assert run("inspect", pets, "--image-size", size, "--sheet", tmp_path / "sheet.png")[0] == 0
+    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    assert drawn.shape[0] == sheet.HEAD + 2 * (side + sheet.GAP)
+    left = drawn.shape[1] - 10 * (side + sheet.GAP)
+    for row, red in ((0, 10), (1, 200)):
+        top = sheet.HEAD + row * (side + sheet.GAP)
+        assert (drawn[top:top + side, left:left + side, 0] == red).all()
+        assert (drawn[top:top + side, left + side:left + side + sheet.GAP] == 255).all()
+
+
+def test_a_sheet_of_many_classes(tmp_path, image_set):
+    many = dataclasses.replace(image_set(), classes=tuple(f"class {number}" for number in range(sheet.MAX_CLASSES + 70)))
+    sheet.write(many, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert drawn.height == sheet.HEAD + sheet.MAX_CLASSES * (96 + sheet.GAP)
+
+
+def test_a_folder_that_cannot_be_converted_is_one_line(tmp_path, pets, run):
+    code, out, err = run("convert", pets, tmp_path / "out", "--to", "npz")
+    assert (code, out) == (2, "")
+    assert "pets: has 2 classes of 32 x 32 pixels; these layouts hold ten classes" in err.splitlines()[-1]
+    assert os.listdir(tmp_path) == ["pets"]
+
+
+def test_a_folder_of_ten_classes_is_converted(tmp_path, pets, run, assert_same_pictures):
+    for name in "abcdefgh":
+        shutil.copytree(pets / "cat", pets / name)
+    assert run("convert", pets, tmp_path / "set.npz", "--to", "npz")[:2] == (0, f"{tmp_path / 'set.npz'}\n")
+    assert_same_pictures(cifar.read(tmp_path / "set.npz"), find(str(pets), say=lambda _: None, progress=False))
+
+
+def test_an_image_size_that_makes_no_sense_is_one_line(pets, run):
+    for size in (0, -1, 5000):
+        assert run("verify", pets, "--image-size", size) == (
+            2, "", f"data_tools: image size: got {size}, expected a whole number from 1 to 1,024\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["make", "mnist", "x"], ["make", "shapes10"], ["verify"],
