@@ -3,6 +3,7 @@
     header                   JSON, as a zero-dimensional string: format, architecture, classes, batch norm settings, metadata
     parameter/<name>         every Parameter            buffer/<name>      every buffer
     velocity/<name>          the optimiser's state      normaliser/<name>  what the net was trained to see
+    typical/<name>           what its training pictures have in common (training/novelty.py)
 
 Saving never harms what is there: the file is written beside its target, flushed to the disk, and renamed. Loading trusts
 nothing: what a file announces is held against its size before memory is set aside for it.
@@ -30,6 +31,7 @@ from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
 
 FORMAT = 1
+LARGEST_IMAGE = 4096  # pixels a side; a typing error must not fill the memory
 HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
 DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %
 _DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, four counts, the directory's length and place, length of a comment
@@ -46,6 +48,9 @@ class Checkpoint:
 
     metadata    whatever the run wants to remember, as JSON: step, best epoch, configuration, data set, versions
     velocities  the optimiser's state by parameter name; empty in a checkpoint that is only meant to be used
+    image_size  side in pixels of the square that the net is shown: photos are resized until their shorter side has
+    crop        image_size / crop pixels, and the middle is cut out
+    typical     what is needed to tell that a picture is unlike the training pictures; empty where nobody knows
     """
 
     net: ResNet
@@ -53,6 +58,9 @@ class Checkpoint:
     class_names: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
     velocities: dict[str, np.ndarray] = field(default_factory=dict)
+    image_size: int = 32
+    crop: float = 1.0
+    typical: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
@@ -66,7 +74,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
         "architecture": checkpoint.net.architecture,
         "class_names": list(checkpoint.class_names),
         "batch_norm": _batch_norm_settings(checkpoint.net),
-        "fused": False,
+        "image_size": checkpoint.image_size,
+        "crop": checkpoint.crop,
         "metadata": checkpoint.metadata,
     }
     arrays = {"header": np.array(json.dumps(header))}
@@ -74,6 +83,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
     arrays |= {f"buffer/{name}": buffer for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
+    arrays |= {f"typical/{name}": array for name, array in checkpoint.typical.items()}
     _check_header(arrays["header"].nbytes, sum(array.nbytes for name, array in arrays.items() if name != "header"))
     write_atomically(path, lambda stream: np.savez(stream, **arrays), previous=previous)  # type: ignore[arg-type]
 
@@ -203,6 +213,10 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkp
     momentum, eps = float(batch_norm["momentum"]), float(batch_norm["eps"])
     if not 0 <= momentum <= 1 or not 0 < eps < 1:
         raise CheckpointError(f"its batch norm has momentum {momentum} and eps {eps}, expected numbers between 0 and 1")
+    image_size, crop = header.get("image_size", 32), header.get("crop", 1.0)  # which earlier checkpoints lack
+    if type(image_size) is not int or not 1 <= image_size <= LARGEST_IMAGE or type(crop) is not float or not 0.1 <= crop <= 1:
+        raise CheckpointError(f"it wants pictures of {image_size!r} pixels, {crop!r} of the photo; expected 1 to "
+                              f"{LARGEST_IMAGE:,}, and 0.1 to 1")
     build, parameter_count = FAMILIES[family]
     _check_size(parameter_count(**architecture), arrays)
     net = build(**architecture)
@@ -213,7 +227,7 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkp
     for layer in _batch_norms(net):
         layer.momentum, layer.eps = momentum, eps
     normaliser, velocities = Normaliser.from_arrays(_group(arrays, "normaliser/")), _group(arrays, "velocity/")
-    return Checkpoint(net, normaliser, tuple(class_names), metadata, velocities)
+    return Checkpoint(net, normaliser, tuple(class_names), metadata, velocities, image_size, crop, _group(arrays, "typical/"))
 
 
 def _check_metadata(metadata: Any) -> None:

@@ -19,7 +19,8 @@ def stored(rng):
     for buffer in net.named_buffers().values():
         buffer += rng.random(buffer.shape).astype(np.float32)
     velocities = {name: rng.standard_normal(p.data.shape).astype(np.float32) for name, p in net.named_parameters().items()}
-    return Checkpoint(net, CIFAR10, ("cat", "dog", "鸟"), {"step": 7, "lr": 0.1}, velocities)
+    return Checkpoint(net, CIFAR10, ("cat", "dog", "鸟"), {"step": 7, "lr": 0.1}, velocities, 40, 0.875,
+                      {"mean": rng.standard_normal(5).astype(np.float32)})
 
 
 def test_round_trip(stored, tmp_path):
@@ -28,6 +29,8 @@ def test_round_trip(stored, tmp_path):
     found = load_checkpoint(path)
     assert found.class_names == stored.class_names and found.metadata == stored.metadata
     assert found.net.architecture == stored.net.architecture
+    assert (found.image_size, found.crop, list(found.typical)) == (40, 0.875, ["mean"])
+    np.testing.assert_array_equal(found.typical["mean"], stored.typical["mean"])
     for name, parameter in stored.net.named_parameters().items():
         np.testing.assert_array_equal(found.net.named_parameters()[name].data, parameter.data)
         np.testing.assert_array_equal(found.velocities[name], stored.velocities[name])

@@ -167,6 +167,7 @@ def test_headers_of_json(good, tmp_path, refused):
     ("architecture__shortcut", [], "shortcut is []"),
     ("architecture__wings", 2, "unexpected keyword"),
     ("architecture__width", 4097, "expected a whole number from 1 to 4,096"),
+    ("image_size", 0, "pictures of 0 pixels"), ("image_size", 1e3, "pictures of 1000.0 pixels"), ("crop", 0.0, "0.0 of the photo"),
     ("class_names", "abc", "no list of texts"),
     ("class_names", [1, 2, 3], "no list of texts"),
     ("class_names", ["a", "b"], "names 2 classes for 3"),
