@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from resnet_np import safe_pickle
-from resnet_np.errors import DataError
+from resnet_np.errors import CheckpointError, DataError
 
 pytestmark = pytest.mark.nojit
 
@@ -179,3 +179,78 @@ def test_mutations_raise_dataerror_only(rng):
             loads(bytes(stream))
         except DataError as error:
             assert "\n" not in str(error)
+
+
+def nested(levels, repeat):
+    """{((((None,),),),): None}: so deep that a hash of it ends the process, or with twice the work at each level."""
+    return b"\x80\x02}N" + repeat * levels + b"Ns."
+
+
+@pytest.mark.parametrize("stream", [
+    nested(900_000, b"\x85"),
+    nested(100, b"2\x86"),
+    b"\x80\x02}(N" + b"2\x86" * 100 + b"Nu.",
+    b"\x80\x02(N" + b"2\x86" * 100 + b"Nd.",
+    b"\x80\x02}\x8b\x00\x00\x01\x00" + b"\x01" * (1 << 16) + b"Ns.",
+], ids=["deep", "shared", "several", "dict", "number of a megabit"])
+def test_keys_that_are_slow_to_hash_are_never_hashed(stream):
+    with pytest.raises(DataError, match="as the key of a dictionary"):
+        loads(stream)
+
+
+def test_plain_keys_are_kept():
+    value = {1: "a", "x": {b"y": 2.0, None: 3, True: 4, -1 << 63: 5}, 0.5: {}}
+    assert loads(pickle.dumps(value, protocol=4), allowed={}) == value
+
+
+@pytest.mark.parametrize("value", [{1}, frozenset({1}), set()])
+def test_sets_are_refused(value):
+    with pytest.raises(DataError, match="holds a set"):
+        loads(pickle.dumps(value, protocol=4), allowed={})
+
+
+@pytest.mark.parametrize("long", [b"X" + struct.pack("<I", 100_000) + b"a" * 100_000, b"(" + b"N" * 10_000 + b"l"])
+def test_one_long_argument_cannot_be_used_by_many_calls(long):
+    calls = []
+    stream = b"\x80\x02cany\nthing\nq\x00" + long + b"\x85q\x01(" + b"h\x00h\x01R" * 1000 + b"t."
+    with pytest.raises(DataError, match="calls functions with more than it holds"):
+        loads(stream, allowed={"any.thing": calls.append})
+    assert len(calls) < 3
+
+
+def test_a_shape_of_huge_numbers_is_not_multiplied():
+    huge = b"\x8b" + struct.pack("<I", 100_000) + b"\x01" * 100_000
+    with pytest.raises(DataError, match="impossible shape"):
+        loads(patched(b"K\x02K\x03\x86", huge + b"2\x86"))
+
+
+def test_several_pickles_in_a_stream():
+    stream = io.BytesIO(pickle.dumps([1, 2], protocol=4) + pickle.dumps("b") + b"Qnumbers")
+    assert safe_pickle.load(stream, allowed={}, what="x") == [1, 2]
+    assert safe_pickle.load(stream, allowed={}, what="x") == "b"
+    assert stream.read() == b"Qnumbers"
+
+
+def test_objects_outside_of_the_pickle():
+    stream = b"\x80\x02(X\x01\x00\x00\x00aK\x07tQ."
+    assert safe_pickle.load(io.BytesIO(stream), allowed={}, what="x", persistent_load=lambda name: [name]) == [("a", 7)]
+    with pytest.raises(DataError, match="outside of the pickle"):
+        loads(stream)
+
+
+def test_another_class_of_error_and_other_advice():
+    for stream, expected in ((b"cposix\nsystem\n.", "^x: the pickle asks for 'posix.system'.* nothing in it was run. Ask me$"),
+                             (b"\x80\x02\x1b", "^x: not a valid pickle")):
+        with pytest.raises(CheckpointError, match=expected):
+            safe_pickle.load(io.BytesIO(stream), allowed={}, what="x", error=CheckpointError, advice="Ask me")
+    with pytest.raises(DataError, match="more than 3 operations"):
+        safe_pickle.load(io.BytesIO(pickle.dumps([1, 2, 3])), allowed={}, what="x", max_operations=3)
+
+
+def test_messages_are_printable():
+    def bell(_):
+        raise ValueError("\x07\x1b[31m red\n")
+
+    with pytest.raises(DataError) as caught:
+        safe_pickle.load(io.BytesIO(b"\x80\x02NQ."), allowed={}, what="x", persistent_load=bell)
+    assert "[31m red" in str(caught.value) and str(caught.value).isprintable()

@@ -1,0 +1,1 @@
+"""Weight files that other people's programs wrote, read without those programs."""

@@ -1,0 +1,168 @@
+"""What pickles of PyTorch may hold: tensors, dictionaries of them, and a few harmless things that people save beside."""
+
+import io
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from resnet_np import safe_pickle
+from resnet_np.errors import CheckpointError
+from resnet_np.models.foreign.source import Source, one_line, pickle_operations
+from resnet_np.models.foreign.tensors import Storage, Tensor, slice_storage, view
+from resnet_np.safe_pickle import Refused
+
+WHOLE_NET = (
+    "it holds a whole pickled net, which is a program; expected its weights. Where its source code is: "
+    "torch.save(torch.load(path, weights_only=False).state_dict(), new_path)"
+)
+ADVICE = "With PyTorch, torch.save(model.state_dict(), path) writes a file that can be read"
+CODES = {
+    "Double": "f8", "Float": "f4", "Half": "f2", "BFloat16": "bf16", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1",
+    "Byte": "u1", "Bool": "bool",
+}
+UNREADABLE = ("ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")
+
+
+class Kind(NamedTuple):
+    """Stands for a class of storages."""
+
+    name: str
+    code: str
+
+
+class Ignored:
+    """Stands for what is no tensor: it takes what a pickle gives to it, and forgets it."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: Any, **__: Any) -> "Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+    def __setitem__(self, _: Any, __: Any) -> None:
+        pass
+
+    def append(self, _: Any) -> None:
+        pass
+
+    extend = append
+
+
+class Mapping(dict):
+    """Stands for OrderedDict: takes entries, but no attributes, such as the `_metadata` of a state dict."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+def _ordered_dict(items: Any = ()) -> Mapping:
+    if not isinstance(items, list | tuple) or not all(isinstance(item, list | tuple) and len(item) == 2 for item in items):
+        raise Refused("the pickle holds an OrderedDict that is not made of pairs")
+    safe_pickle.check_keys(item[0] for item in items)
+    return Mapping(items)
+
+
+def _tensor(storage: Any, first: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
+    return view(storage, first, shape, strides)
+
+
+def _parameter(tensor: Any, *_: Any) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise Refused("the pickle holds a parameter that is no tensor")
+    return tensor
+
+
+def _refuse_tensor(*_: Any) -> Tensor:
+    raise Refused("the pickle holds a sparse or quantised tensor, or one of rare numbers; expected plain float or integer tensors")
+
+
+def _names(prefixes: str, names: str) -> list[str]:
+    return [f"{prefix}.{name}" for prefix in prefixes.split() for name in names.split()]
+
+
+DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128"
+HARMLESS = [
+    *_names("torch", f"device Size {DTYPES}"),
+    *_names("torch torch.cuda", " ".join(f"{name}Tensor" for name in CODES)),
+    *_names("builtins __builtin__", "set frozenset list dict tuple int float bool str complex slice"),
+    *_names("collections", "Counter defaultdict"),
+    *_names("datetime", "datetime date timedelta"),
+    *_names("pathlib", "PosixPath WindowsPath PurePosixPath PureWindowsPath"),
+    *_names("numpy.core.multiarray numpy._core.multiarray", "scalar"),
+    "argparse.Namespace",
+]
+ALLOWED: dict[str, Any] = {
+    **safe_pickle.ARRAYS,
+    **dict.fromkeys(HARMLESS, Ignored),
+    **{f"torch.{name}Storage": Kind(name, code) for name, code in CODES.items()},
+    **{f"torch.{name}Storage": Kind(name, "") for name in UNREADABLE},
+    **dict.fromkeys(("torch.UntypedStorage", "torch.storage.UntypedStorage"), Kind("Untyped", "u1")),
+    **dict.fromkeys(_names("torch._utils", "_rebuild_tensor _rebuild_tensor_v2"), _tensor),
+    **dict.fromkeys(_names("torch._utils", "_rebuild_parameter _rebuild_parameter_with_state"), _parameter),
+    **dict.fromkeys(_names("torch._utils", "_rebuild_tensor_v3 _rebuild_qtensor _rebuild_sparse_tensor"), _refuse_tensor),
+    "collections.OrderedDict": _ordered_dict,
+}
+
+
+def load(stream: io.BytesIO, source: Source, *, what: str, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+    """The next pickle of `stream`, which is a part of `source`. Raises CheckpointError; runs nothing."""
+    start = stream.tell()
+    try:
+        return safe_pickle.load(
+            stream,
+            allowed=ALLOWED,
+            what=what,
+            max_operations=min(pickle_operations(source.size), safe_pickle.MAX_OPERATIONS),
+            persistent_load=persistent_load,
+            error=CheckpointError,
+            advice=ADVICE,
+        )
+    except CheckpointError:
+        # The class of a net comes first, and may have any name; those of its layers follow.
+        if b"torch.nn.modules." in stream.getbuffer()[start:].tobytes():
+            raise CheckpointError(WHOLE_NET) from None
+        raise
+
+
+def storages(found: dict[str, Storage]) -> Callable[[Any], Storage]:
+    """The persistent_load of files that name their storages within the pickle; collects them in `found`, by key."""
+    return partial(_storage, found)
+
+
+def _storage(found: dict[str, Storage], name: Any) -> Storage:
+    # ("storage", class, key, device, size), in the old stream followed by None or (key, first, size) of a part of it
+    if not isinstance(name, tuple) or len(name) not in (5, 6) or text(name[0]) != "storage":
+        raise Refused("the pickle names an object outside of it that is no storage")
+    code, key, size, part = code_of(name[1]), text(name[2]), name[4], name[5] if len(name) == 6 else None
+    if type(size) is not int or not 0 <= size < 1 << 63:
+        raise Refused("the pickle names a storage whose size is no positive number")
+    storage = Storage(key, code, 0, size)
+    if found.setdefault(key, storage) != storage:
+        raise Refused(f"the pickle names the storage {one_line(key, 30)!r} twice, with different sizes or types")
+    if part is None:
+        return storage
+    if not isinstance(part, tuple) or len(part) != 3:
+        raise Refused("the pickle holds a part of a storage that is none")
+    return slice_storage(storage, part[1], part[2])
+
+
+def code_of(kind: Any) -> str:
+    """The code of the numbers in a storage of this class. Raises Refused if it is none, or of numbers that are not read."""
+    if not isinstance(kind, Kind):
+        raise Refused("the pickle holds a storage of an unknown kind")
+    if not kind.code:
+        raise Refused(f"the pickle holds {kind.name} numbers, expected plain float or integer tensors")
+    return kind.code
+
+
+def text(value: Any) -> str:
+    """What Python 2 wrote as `str` has arrived as bytes. Raises Refused if it is neither."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        raise Refused(f"the pickle has a {type(value).__name__} where a name is expected")
+    return value
