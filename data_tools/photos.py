@@ -6,6 +6,7 @@ Colour profiles are not applied; torchvision, whose preprocessing this is, does 
 """
 
 import contextlib
+import ctypes
 import logging
 import math
 import stat
@@ -23,7 +24,7 @@ from resnet_np.errors import DataError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO")  # Pillow's names
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # Pillow's names; an MPO, two photos in one file, is a JPEG to it
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm".split())
 SHOWN = 512  # pixels of the longer side of what is shown
 MAX_FILE = 1 << 30  # bytes; Pillow's largest picture, of 89 million pixels, takes half of it with 16 bits a channel
@@ -31,6 +32,7 @@ MAX_IMAGE_SIZE = 1024  # pixels; a net that sees more than 600 is rare
 MIN_CROP = 0.1
 MAX_RESIZED = 1 << 24  # pixels; only pictures hundreds of times as long as wide have more, a 1 x 65,000 one billions
 
+BITS_PER_SAMPLE = 258  # TIFF's number of the tag
 ORIENTATION = 0x0112  # EXIF's number of the tag; its values 2 to 8 are these transpositions, named as by Image.Transpose
 TRANSPOSITIONS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
                   7: "TRANSVERSE", 8: "ROTATE_90"}
@@ -76,15 +78,33 @@ def check(image_size: int, crop: float) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warning and no log line of Pillow reaches the terminal. Warning filters belong to all threads: enter it outside."""
+    """No warning and no log line of Pillow reaches the terminal, nor what its libtiff, in C, would print by itself.
+
+    All of it is the whole process's: enter it outside of the threads that decode.
+    """
+    from PIL import Image
+
     handler, logger = logging.NullHandler(), logging.getLogger("PIL")
     logger.addHandler(handler)  # a line that finds no handler at all is printed
+    library = ctypes.CDLL(Image.core.__file__)
+    before = {name: _set_handler(library, name, None) for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler")}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        for name, value in before.items():
+            _set_handler(library, name, value)
         logger.removeHandler(handler)
+
+
+def _set_handler(library: ctypes.CDLL, name: str, value: int | None) -> int | None:
+    """Set one of libtiff's two printing functions, None for silence; returns the one before."""
+    function = getattr(library, name, None)  # looked up in the libraries that this one is linked with, too
+    if function is None:  # a Pillow that hides its libtiff, or has none
+        return None
+    function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return function(value)
 
 
 def decode(path: Path) -> "Image.Image":
@@ -190,8 +210,9 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):
-        # Exactly 255 v / 65535, rounded; Pillow would clip at 255. It spreads PPM's deeper levels over 16 bits, too.
-        levels = (np.asarray(picture).astype(np.uint32) + 128) // 257
+        # Pillow would clip at 255. It spreads PPM's deeper levels over 16 bits, too, but leaves the 12 bits of a TIFF as they are.
+        white = 4095 if getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE) == (12,) else 65535
+        levels = (np.asarray(picture).astype(np.uint32) * 255 + white // 2) // white
         picture = Image.fromarray(levels.astype(np.uint8))
     elif picture.mode in ("I", "F"):
         picture = Image.fromarray(_stretched(np.asarray(picture, np.float64)))

@@ -1,0 +1,380 @@
+"""Photos of every mode and size: exact pixels, and one clear line for whatever is none."""
+
+import logging
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from data_tools import photos
+from resnet_np.errors import DataError, InputError
+
+pytestmark = pytest.mark.nojit
+TURNED = {  # what must be done to the stored pixels (H, W, 3) at each of EXIF's orientations
+    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a.swapaxes(0, 1)[::-1, ::-1], 8: np.rot90,
+}
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A picture, or an array, and Pillow's options -> its file."""
+    def write(picture, form="PNG", name="photo", **options):
+        picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+        picture.save(tmp_path / name, form, **options)
+        return tmp_path / name
+    return write
+
+
+@pytest.fixture
+def colours(rng):
+    return rng.integers(0, 256, (8, 8, 3), np.uint8)
+
+
+def seen(path, image_size=8, **options):
+    """What the net sees, as (S, S, 3)."""
+    pixels = photos.read(path, image_size=image_size, **options).pixels
+    assert (pixels.dtype, pixels.shape, pixels.flags.c_contiguous) == (np.uint8, (3, image_size, image_size), True)
+    return pixels.transpose(1, 2, 0)
+
+
+def refusal(path):
+    with pytest.raises(DataError) as caught:
+        photos.read(path, image_size=8)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert "; " in message, "it does not say what to do"
+    return message.removeprefix(f"{path}: ")
+
+
+# Preprocessing.
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "PPM", "TIFF"])
+def test_a_picture_of_that_size_comes_through_bit_by_bit(save, rng, form):
+    stored = rng.integers(0, 256, (224, 224, 3), np.uint8)
+    path = save(stored, form)
+    photo = photos.read(str(path), image_size=224)
+    np.testing.assert_array_equal(photo.pixels, stored.transpose(2, 0, 1))
+    np.testing.assert_array_equal(photo.shown, stored)
+    assert photo.size == (224, 224)
+
+
+@pytest.mark.parametrize(("size", "image_size", "crop", "resized", "corner"), [
+    ((300, 200), 224, 0.875, (384, 256), (80, 16)),
+    ((200, 300), 224, 0.875, (256, 384), (16, 80)),
+    ((500, 333), 224, 0.875, (384, 256), (80, 16)),  # 384.4: the longer side is rounded down
+    ((257, 256), 224, 0.875, (257, 256), (16, 16)),  # 16.5: to the nearest even, as Python rounds
+    ((259, 256), 224, 0.875, (259, 256), (18, 16)),
+    ((40, 30), 32, 1.0, (42, 32), (5, 0)),  # enlarged
+    ((1000, 20), 32, 1.0, (1600, 32), (784, 0)),
+])
+def test_resize_and_center_crop_of_torchvision(save, rng, size, image_size, crop, resized, corner):
+    stored = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
+    whole = np.asarray(stored.resize(resized, Image.Resampling.BILINEAR))
+    expected = whole[corner[1]:corner[1] + image_size, corner[0]:corner[0] + image_size]
+    np.testing.assert_array_equal(seen(save(stored), image_size, crop=crop), expected)
+
+
+def test_halving_is_antialiased(save):
+    # Halving weighs 1, 3, 3, 1 pixels, which makes grey of stripes; without antialiasing some of them would vanish.
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::4], stripes[:, 1::4] = 255, 255
+    inner = seen(save(stripes), 32)[:, 1:-1, 0]
+    np.testing.assert_array_equal(inner[:, ::2], 64)  # (255 + 3 * 0 + 3 * 0 + 255) / 8
+    np.testing.assert_array_equal(inner[:, 1::2], 191)
+
+
+@pytest.mark.parametrize("size", [(900, 9), (9, 900), (7, 800), (1, 1000), (301, 2)])
+@pytest.mark.parametrize("crop", [1.0, 0.875])
+def test_long_pictures_are_cut_before_they_are_enlarged(save, rng, monkeypatch, size, crop):
+    path = save(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
+    expected = seen(path, 32, crop=crop)
+    monkeypatch.setattr(photos, "MAX_RESIZED", 0)
+    found = seen(path, 32, crop=crop)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert (found == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(65_000, 1), (1, 65_000), (20_000_001, 1)])
+def test_a_line_of_pixels_takes_no_gigabytes(save, size, monkeypatch):
+    resize = Image.Image.resize
+
+    def small(picture, new, *arguments, **options):
+        assert new[0] * new[1] <= photos.MAX_RESIZED
+        return resize(picture, new, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", small)
+    path = save(Image.new("RGB", size, (9, 8, 7)), compress_level=1)
+    assert (seen(path, 224, crop=0.875) == (9, 8, 7)).all()
+    photo = photos.read(path, image_size=8)
+    assert photo.size == size
+    assert max(photo.shown.shape) == photos.SHOWN
+    assert min(photo.shown.shape) == 1
+
+
+def test_one_pixel(save):
+    path = save(Image.new("RGB", (1, 1), (1, 2, 3)))
+    assert (seen(path, 32) == (1, 2, 3)).all()
+    assert photos.read(path, image_size=1).shown.tolist() == [[[1, 2, 3]]]
+
+
+def test_shown_is_made_when_it_is_asked_for(save, rng):
+    photo = photos.read(save(rng.integers(0, 256, (300, 1500, 3), np.uint8)), image_size=8)
+    assert "shown" not in vars(photo)
+    assert photo.shown.shape == (102, 512, 3)
+    assert photo.shown.dtype == np.uint8
+    assert photo.shown is photo.shown
+    assert photo.size == (1500, 300)
+
+
+# Modes.
+
+@pytest.mark.parametrize(("mode", "form"), [("L", "PNG"), ("1", "PNG"), ("P", "PNG"), ("P", "GIF"), ("L", "TIFF"), ("1", "BMP"),
+                                            ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("CMYK", "JPEG"), ("L", "JPEG"), ("RGB", "JPEG"),
+                                            ("RGB", "WEBP"), ("L", "PPM"), ("1", "PPM")])
+def test_modes_are_made_rgb_as_pillow_does(save, colours, mode, form):
+    path = save(Image.fromarray(colours).convert(mode), form)
+    with Image.open(path) as stored:
+        np.testing.assert_array_equal(seen(path), np.asarray(stored.convert("RGB")))
+
+
+def test_grey_and_black_and_white_by_hand(save):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    np.testing.assert_array_equal(seen(save(grey)), np.stack([grey] * 3, axis=-1))
+    assert set(seen(save(Image.fromarray(grey > 99))).ravel()) == {0, 255}
+
+
+def test_transparent_pictures_lie_on_white_paper(save, colours):
+    alpha = np.full((8, 8), 255, np.uint8)
+    alpha[:2], alpha[2:4] = 0, 51  # invisible, and a fifth
+    found = seen(save(np.dstack([colours, alpha])))
+    assert (found[:2] == 255).all()
+    np.testing.assert_allclose(found[2:4], 0.2 * colours[2:4] + 0.8 * 255, atol=1)
+    np.testing.assert_array_equal(found[4:], colours[4:])
+    grey = np.array([[0, 100]], np.uint8)
+    path = save(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(np.array([[0, 255]], np.uint8))]))
+    assert photos.read(path, image_size=1).shown[0].tolist() == [[255] * 3, [100] * 3]
+
+
+@pytest.mark.parametrize(("form", "transparency"), [("PNG", 1), ("PNG", b"\xff\x00"), ("GIF", 1)])
+def test_a_palette_with_a_transparent_colour(save, form, transparency):
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.putpixel((1, 0), 1)
+    path = save(picture, form, transparency=transparency)
+    assert photos.read(path, image_size=1).shown[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_a_transparent_colour_without_a_palette(save):
+    path = save(np.array([[7, 8]], np.uint8), transparency=8)
+    assert photos.read(path, image_size=1).shown[0].tolist() == [[7] * 3, [255] * 3]
+    path = save(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8), transparency=(1, 2, 3))
+    assert photos.read(path, image_size=1).shown[0].tolist() == [[255] * 3, [4, 5, 6]]
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
+def test_16_bits_are_scaled_and_not_clipped(save, form):
+    deep = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]], np.uint16)
+    path = save(deep, form)
+    assert photos.read(path, image_size=1).shown[0, :, 0].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
+    assert photos.read(path, image_size=1).shown[0, :, 2].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
+
+
+def test_12_bits(tmp_path):
+    values = (0, 4095, 2048, 16)
+    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big")
+    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    (tmp_path / "photo").write_bytes(b"II*\0" + struct.pack("<L", 14) + packed + struct.pack("<H", 9) + entries + bytes(4))
+    assert photos.read(tmp_path / "photo", image_size=1).shown[0, :, 0].tolist() == [0, 255, 128, 1]
+
+
+@pytest.mark.parametrize(("values", "expected"), [
+    (np.array([[-100, 0, 100]], np.int32), [0, 128, 255]),
+    (np.array([[0, 1 << 30, 1 << 31 - 1]], np.int32), [0, 255, 255]),
+    (np.array([[0.25, 0.5, 0.75]], np.float32), [0, 128, 255]),
+    (np.array([[-3e38, 0, 3e38]], np.float32), [0, 128, 255]),
+    (np.array([[np.nan, -np.inf, np.inf, 1, 2]], np.float32), [0, 0, 255, 0, 255]),
+    (np.full((1, 3), 5, np.float32), [0, 0, 0]),
+    (np.full((1, 2), np.nan, np.float32), [0, 0]),
+], ids=["int32", "large", "float", "huge", "not finite", "one value", "nothing"])
+def test_pictures_without_black_and_white_are_stretched(save, values, expected):
+    found = photos.read(save(values, "TIFF"), image_size=1).shown[0, :, 0].tolist()
+    assert np.abs(np.subtract(found, expected)).max() <= (1 if 128 in expected else 0)  # 127.5
+
+
+# Orientation, and files of several pictures.
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("JPEG", {}),
+                                               ("TIFF", {"compression": "tiff_lzw"})])
+def test_photos_stand_upright(save, rng, form, options, orientation):
+    exif = Image.Exif()
+    exif[photos.ORIENTATION] = orientation
+    stored = rng.integers(0, 256, (4, 6, 3), np.uint8)
+    path = save(stored, form, exif=exif, **options)
+    if form == "JPEG":
+        with Image.open(path) as decoded:
+            stored = np.asarray(decoded.convert("RGB"))
+    photo = photos.read(path, image_size=4)
+    expected = TURNED[orientation](stored)
+    np.testing.assert_array_equal(photo.shown, expected)
+    assert photo.size == expected.shape[1::-1]
+    middle = expected[1:5] if orientation > 4 else expected[:, 1:5]
+    np.testing.assert_array_equal(photo.pixels.transpose(1, 2, 0), middle)
+
+
+@pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0"])
+def test_damaged_exif_data_do_not_matter(save, colours, exif):
+    np.testing.assert_array_equal(seen(save(colours, exif=b"Exif\0\0" + exif)), colours)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_orientations_that_do_not_exist(save, colours, value):
+    exif = Image.Exif()
+    exif[photos.ORIENTATION] = value
+    np.testing.assert_array_equal(seen(save(colours, exif=exif)), colours)
+
+
+@pytest.mark.parametrize(("form", "options"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("MPO", {})])
+def test_the_first_of_several_pictures(save, form, options):
+    pictures = [Image.new("RGB", (8, 8), (250 * (number == 0), 0, 250 * (number == 1))) for number in range(3)]
+    path = save(pictures[0], form, save_all=True, append_images=pictures[1:], **options)
+    with Image.open(path) as stored:
+        assert (stored.n_frames, stored.format) == (3, form)
+    np.testing.assert_allclose(seen(path), np.full((8, 8, 3), (250, 0, 0)), atol=2 if form == "MPO" else 0)
+
+
+# Accidents.
+
+@pytest.mark.parametrize(("content", "expected"), [
+    (b"", "is empty, expected a picture"),
+    (b"a text\n" * 99, "is no picture that can be read; expected JPEG, PNG, WEBP, GIF, BMP, TIFF or PPM; save it as JPEG"),
+    (b"\xff\xd8\xff", "is no picture that can be read"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture that can be read"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is no picture that can be read"),
+])
+def test_what_is_no_picture(tmp_path, content, expected):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    assert expected in refusal(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "TGA", "ICO", "SGI", "PCX", "DDS"])
+def test_formats_that_are_not_read(save, colours, form):
+    assert "is no picture that can be read" in refusal(save(colours, form))
+
+
+@pytest.mark.parametrize(("form", "options"), [("JPEG", {}), ("PNG", {}), ("GIF", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}),
+                                               ("WEBP", {}), ("JPEG", {"progressive": True}),
+                                               ("TIFF", {"compression": "tiff_lzw"})])
+def test_cut_short(save, rng, form, options, capfd, recwarn):
+    path = save(rng.integers(0, 256, (99, 99, 3), np.uint8), form, **options)
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(content[:int(share * len(content))])
+        message = refusal(path)
+        assert "cut short or damaged" in message or "no picture that can be read" in message
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def test_libtiff_and_the_log_are_quiet(save, rng, capfd, monkeypatch):
+    path = save(rng.integers(0, 256, (99, 99), np.uint8), "TIFF", compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(range(100))  # libtiff prints a line about it, from C
+    path.write_bytes(content)
+    refusal(path)
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's; without any, Python prints
+    with photos.quiet():
+        logging.getLogger("PIL.TiffImagePlugin").error("more samples per pixel than can be decoded")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("size", "expected"), [
+    ((10_000, 10_000), "has 10,000 x 10,000 pixels, expected at most 89,478,485 in all"),
+    ((30_000, 30_000), "has more than 178,956,970 pixels, expected at most 89,478,485"),
+])
+def test_decompression_bombs(tmp_path, size, expected, monkeypatch, recwarn):
+    def chunk(kind, content):
+        return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", zlib.crc32(kind + content))
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">LLBBBBB", *size, 8, 2, 0, 0, 0))
+                                         + chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + chunk(b"IEND", b""))
+    assert expected in (message := refusal(tmp_path / "photo.png"))
+    assert message.endswith("make it smaller")
+    assert not recwarn.list
+
+
+def test_the_limit_is_pillows_own(save, colours, monkeypatch):
+    path = save(colours)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64)
+    np.testing.assert_array_equal(seen(path), colours)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 63)
+    assert "has 8 x 8 pixels, expected at most 63" in refusal(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    np.testing.assert_array_equal(seen(path), colours)
+
+
+def test_what_is_no_file(tmp_path):
+    assert "no such file" in refusal(tmp_path / "none.jpg")
+    assert "is a folder, expected a picture" in refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "is a pipe or a device" in refusal(tmp_path / "pipe.jpg")
+    assert "is a pipe or a device" in refusal(Path("/dev/zero"))
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    assert "cannot be read (Too many levels of symbolic links)" in refusal(tmp_path / "loop.jpg")
+    assert "no such file" in refusal(tmp_path / "file" / "photo.jpg")
+    assert "cannot be read (File name too long)" in refusal(tmp_path / ("x" * 300))
+
+
+def test_a_file_that_may_not_be_read(save, colours, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    path = save(colours)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert "cannot be read (Permission denied)" in refusal(path)
+
+
+def test_a_large_file(tmp_path, save, colours, monkeypatch):
+    monkeypatch.setattr(photos, "MAX_FILE", 70)
+    assert "bytes, expected a picture of at most 70; make it smaller" in refusal(save(colours))
+
+
+def test_too_little_memory(save, colours, monkeypatch):
+    def fail(_):
+        raise MemoryError
+
+    path = save(colours)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    assert "needs more memory than there is" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["a\nb.jpg", "a\x1b[31mb.jpg", "a\0b.jpg"])
+def test_names_that_would_break_the_line(tmp_path, name):
+    with pytest.raises(DataError) as caught:
+        photos.read(tmp_path / name, image_size=8)
+    assert str(caught.value).startswith(repr(str(tmp_path / name)))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("image_size", "crop", "expected"), [
+    (0, 1.0, "image size: got 0, expected a whole number from 1 to 1,024"), (-5, 1.0, "got -5"), (1025, 1.0, "got 1025"),
+    (32, 0.0, "crop: got 0.0, expected the share of the shorter side that is kept, 0.1 to 1"), (32, 1.01, "crop: got 1.01"),
+    (32, -1.0, "crop: got -1.0"), (32, float("nan"), "crop: got nan"),
+])
+def test_sizes_and_crops_that_make_no_sense(save, colours, image_size, crop, expected):
+    with pytest.raises(InputError, match=expected):
+        photos.read(save(colours), image_size=image_size, crop=crop)
+
+
+def test_bytes_after_the_picture_do_not_matter(save, colours):
+    path = save(colours)
+    path.write_bytes(path.read_bytes() + b"more")
+    np.testing.assert_array_equal(seen(path), colours)
