@@ -31,6 +31,7 @@ MAX_FILE = 1 << 30  # bytes; Pillow's largest picture, of 89 million pixels, tak
 MAX_IMAGE_SIZE = 1024  # pixels; a net that sees more than 600 is rare
 MIN_CROP = 0.1
 MAX_RESIZED = 1 << 24  # pixels; only pictures hundreds of times as long as wide have more, a 1 x 65,000 one billions
+_PIECE = 1 << 20  # pixels that are in float64 at a time
 
 BITS_PER_SAMPLE = 258  # TIFF's number of the tag
 ORIENTATION = 0x0112  # EXIF's number of the tag; its values 2 to 8 are these transpositions, named as by Image.Transpose
@@ -212,10 +213,10 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):
         # Pillow would clip at 255. It spreads PPM's deeper levels over 16 bits, too, but leaves the 12 bits of a TIFF as they are.
         white = 4095 if getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE) == (12,) else 65535
-        levels = (np.asarray(picture).astype(np.uint32) * 255 + white // 2) // white
-        picture = Image.fromarray(levels.astype(np.uint8))
+        levels = (np.arange(65536).clip(0, white) * 255 + white // 2) // white
+        picture = Image.fromarray(levels.astype(np.uint8)[np.asarray(picture)])
     elif picture.mode in ("I", "F"):
-        picture = Image.fromarray(_stretched(np.asarray(picture, np.float64)))
+        picture = Image.fromarray(_stretched(np.asarray(picture)))
     if "A" in picture.getbands() or "a" in picture.mode or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
@@ -224,7 +225,11 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
 
 def _stretched(values: np.ndarray) -> np.ndarray:
     """Their own range becomes 0 to 255: 32-bit and floating point files do not say where their black and white lie."""
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    return np.rint((values - low) * (255 / max(high - low, np.finfo(float).tiny))).clip(0, 255).astype(np.uint8)
+    finite = np.isfinite(values)
+    some = values.flat[finite.argmax()] if finite.any() else values.dtype.type(0)
+    low, high = float(values.min(where=finite, initial=some)), float(values.max(where=finite, initial=some))
+    levels, flat = np.empty(values.size, np.uint8), values.ravel()
+    for start in range(0, len(flat), _PIECE):
+        shares = (flat[start:start + _PIECE].astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
+        levels[start:start + _PIECE] = np.rint(255 * np.nan_to_num(shares, nan=0).clip(0, 1))
+    return levels.reshape(values.shape)

@@ -1,4 +1,4 @@
-"""Fourteen thousand damaged files: each reads, or is refused in one line, in little time and little memory.
+"""Forty thousand damaged files: each reads, or is refused in one line, in little time and little memory.
 
 The damage is random but seeded: case n of a kind is the same in every run, and a failure names it.
 """
@@ -14,8 +14,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from data_tools import cifar
+from data_tools import cifar, photos
 from resnet_np.errors import DataError
 
 pytestmark = [pytest.mark.nojit, pytest.mark.slow, pytest.mark.filterwarnings("ignore:invalid escape sequence")]
@@ -157,6 +158,42 @@ def test_damage(kinds, kind):
     # Damage that is always noticed, or never, tests nothing; but a checksum, of the whole file, may notice all of it.
     assert outcomes["refused"] > CASES // 10, outcomes
     assert outcomes["read"] or kind in ("archive", "npz"), outcomes
+
+
+PICTURES = {  # Pillow's format, mode and options
+    "JPEG": ("JPEG", "RGB", {}), "progressive JPEG": ("JPEG", "RGB", {"progressive": True}), "PNG": ("PNG", "RGB", {}),
+    "palette PNG": ("PNG", "P", {}), "GIF": ("GIF", "P", {}), "BMP": ("BMP", "RGB", {}), "palette BMP": ("BMP", "P", {}),
+    "PPM": ("PPM", "RGB", {}), "WebP": ("WEBP", "RGB", {}), "TIFF": ("TIFF", "RGB", {}), "deep TIFF": ("TIFF", "I;16", {}),
+    "LZW": ("TIFF", "RGB", {"compression": "tiff_lzw"}), "fax": ("TIFF", "1", {"compression": "group4"}),
+    "JPEG in a TIFF": ("TIFF", "RGB", {"compression": "jpeg"}),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_damaged_pictures(tmp_path, kind, rng, capfd, recwarn):
+    form, mode, options = PICTURES[kind]
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[photos.ORIENTATION] = 6
+    picture = Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8))
+    picture = picture.convert("L").convert(mode) if mode == "I;16" else picture.convert(mode)
+    picture.save(stream, form, exif=exif, **options)
+    outcomes = {"read": 0, "refused": 0}
+    for case in range(CASES):
+        (tmp_path / "photo").write_bytes(mutate(np.random.default_rng([case, len(kind)]), stream.getvalue()))
+        start = time.thread_time()  # of millions of pixels, some of them: neighbours on the machine must not count
+        try:
+            photos.read(tmp_path / "photo", image_size=16)
+            outcomes["read"] += 1
+        except DataError as error:
+            assert str(error).isprintable()
+            outcomes["refused"] += 1
+        except BaseException as error:
+            error.add_note(f"{kind}, case {case}")
+            raise
+        assert time.thread_time() - start < SECONDS, case
+    assert min(outcomes.values()) > (0 if "PNG" in kind else CASES // 20), outcomes  # a PNG has checksums
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
 
 
 def read(path, size):
