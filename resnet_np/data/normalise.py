@@ -87,9 +87,30 @@ class Normaliser:
         return cls(arrays["mean"], arrays["std"])
 
 
-# Of CIFAR-10's 50,000 training pictures. (The std 0.2023, 0.1994, 0.2010 of much public code is another number: the
-# mean of the pictures' own stds.)
+# Of CIFAR-10's 50,000 training pictures.
 CIFAR10 = Normaliser.channels((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+# The std of much public code: the mean of the pictures' own stds, not the pixels' std. Weights that were trained so need it.
+CIFAR10_PICTURE_STDS = Normaliser.channels((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+CIFAR100 = Normaliser.channels((0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2761))
+IMAGENET = Normaliser.channels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NAMED = {"imagenet": IMAGENET, "cifar10": CIFAR10, "cifar10-0.2023": CIFAR10_PICTURE_STDS, "cifar100": CIFAR100}
+
+
+def named_normaliser(text: str) -> Normaliser:
+    """"imagenet", another name of NAMED, or three means and three stds: "0.5,0.5,0.5,0.25,0.25,0.25".
+
+    Raises InputError for anything else.
+    """
+    if text in NAMED:
+        return NAMED[text]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 6:
+        raise InputError(f"normaliser: got {text!r}, expected {', '.join(NAMED)}, or three means and three stds of pixels between "
+                         "0 and 1, with commas between")
+    return Normaliser.channels(numbers[:3], numbers[3:])
 
 
 def _check(images: np.ndarray) -> None:

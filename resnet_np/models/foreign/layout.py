@@ -1,0 +1,37 @@
+"""Every tensor that a net has, by name, without building it: what a weight file is held against."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from resnet_np.models.resnet_cifar import STAGES
+from resnet_np.models.resnet_imagenet import BLOCKS, BOTTLENECKS
+
+EXPANSION = 4  # filters of a bottleneck's last convolution for one of its others
+
+
+def shapes(architecture: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter and buffer of the net of that `architecture`: {"conv1.weight": (16, 3, 3, 3), ...}."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def add(conv: str, bn: str, channels: int, filters: int, kernel: int) -> None:
+        found[f"{conv}.weight"] = filters, channels, kernel, kernel
+        found.update({f"{bn}.{name}": (filters,) for name in ("weight", "bias", "running_mean", "running_var")})
+
+    width, depth, cifar = architecture["width"], architecture["depth"], architecture["family"] == "resnet_cifar"
+    bottlenecks = not cifar and depth in BOTTLENECKS
+    projects = not cifar or architecture["shortcut"] == "B"
+    add("conv1", "bn1", 3, width, 3 if cifar or architecture["stem"] == "cifar" else 7)
+    channels = width
+    for stage, count in enumerate(((depth - 2) // 6,) * STAGES if cifar else BLOCKS[depth]):
+        inner = width << stage
+        filters = EXPANSION * inner if bottlenecks else inner
+        for i in range(count):
+            block = f"layer{stage + 1}.{i}"
+            kernels = (1, 3, 1) if bottlenecks else (3, 3)
+            ends = (channels, *(inner,) * (len(kernels) - 1), filters)
+            for number, kernel in enumerate(kernels, 1):
+                add(f"{block}.conv{number}", f"{block}.bn{number}", ends[number - 1], ends[number], kernel)
+            if projects and channels != filters:
+                add(f"{block}.downsample.0", f"{block}.downsample.1", channels, filters, 1)
+            channels = filters
+    return found | {"fc.weight": (architecture["classes"], channels), "fc.bias": (architecture["classes"],)}
