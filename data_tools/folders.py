@@ -103,7 +103,9 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 def _check_classes(folder: Path, train: dict[str, Path], test: dict[str, Path] | None) -> None:
     if not train:
-        raise DataError(f"{folder}: holds neither CIFAR-10's batches nor folders of pictures; {EXPECTED}, or data_batch_1 …")
+        bare = any(path.suffix.lower() in photos.SUFFIXES for path in folder.iterdir())
+        held = "pictures, but no folders that name their classes" if bare else "neither CIFAR-10's batches nor folders of pictures"
+        raise DataError(f"{folder}: holds {held}; {EXPECTED}, or data_batch_1 …")
     if len(train) < 2:
         raise DataError(f"{folder}: holds the pictures of one class, {_listed(train)}, expected at least two; give the folder "
                         "that holds a folder for each class")

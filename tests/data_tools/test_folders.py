@@ -1,4 +1,4 @@
-"""Folders of pictures as data sets: layouts, the seeded split, and what is said about pictures that cannot be read."""
+"""Folders of pictures as data sets: layouts, the seeded split, and how find reads them."""
 
 import os
 import shutil
@@ -9,67 +9,15 @@ import pytest
 from PIL import Image
 
 from data_tools import cifar, find, folders, photos
-from resnet_np.errors import DataError, InputError
+from resnet_np.errors import InputError
 
 pytestmark = pytest.mark.nojit
-
-
-@pytest.fixture
-def said():
-    return []
-
-
-@pytest.fixture
-def look(said):
-    """A folder -> the data set, read at 4 x 4 pixels."""
-    return lambda folder, **options: folders.read(folder, **{"image_size": 4, "say": said.append, "progress": False} | options)
-
-
-@pytest.fixture
-def refusal(look):
-    def read(folder, about=None):
-        with pytest.raises(DataError) as caught:
-            look(folder)
-        message = str(caught.value)
-        assert message.startswith(f"{about or folder}: ")
-        assert message.isprintable()
-        return message
-    return read
-
-
-def draw(folder, count, *, first=0, name="{:03}.png"):
-    """Pictures of one colour each, which tells the folder and the number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(first, first + count):
-        Image.new("RGB", (6, 5), colour(folder, number)).save(folder / name.format(number))
-    return folder
-
-
-def colour(folder, number):
-    return sum(folder.name.encode()) % 256, number, 0
 
 
 def numbers(images):
     """Which pictures they are: the green channel."""
     assert (images == images[:, :, :1, :1]).all()
     return images[:, 1, 0, 0].tolist()
-
-
-@pytest.fixture
-def pets(tmp_path):
-    """<class>/* alone: 10 cats and 20 dogs."""
-    draw(tmp_path / "pets" / "dog", 20)
-    draw(tmp_path / "pets" / "cat", 10)
-    return tmp_path / "pets"
-
-
-@pytest.fixture
-def parted(tmp_path):
-    """train/<class>/* and test/<class>/*."""
-    for name in ("dog", "cat"):
-        draw(tmp_path / "parted" / "train" / name, 3)
-        draw(tmp_path / "parted" / "test" / name, 2, first=100)
-    return tmp_path / "parted"
 
 
 # Layouts.
@@ -84,7 +32,7 @@ def test_train_and_test(parted, look, said, name):
     assert numbers(found.train_images) == [0, 1, 2] * 2
     assert numbers(found.test_images) == [100, 101] * 2
     for images, labels in ((found.train_images, found.train_labels), (found.test_images, found.test_labels)):
-        assert images[:, 0, 0, 0].tolist() == [colour(parted / found.classes[label], 0)[0] for label in labels]
+        assert images[:, 0, 0, 0].tolist() == [sum(found.classes[label].encode()) % 256 for label in labels]
         assert (images.dtype, images.shape[1:], images.flags.c_contiguous) == (np.uint8, (3, 4, 4), True)
         assert labels.dtype == np.int64
     assert (found.name, found.layout, found.official, found.origin) == ("parted", "folder", False, str(parted))
@@ -111,7 +59,7 @@ def test_train_without_test_is_split_the_same_way(pets, look, assert_same_pictur
     assert_same_pictures(look(tmp_path / "other"), expected)
 
 
-def test_test_comes_before_val_and_one_without_labels_is_not_read(parted, look, said):
+def test_test_comes_before_val_and_one_without_labels_is_not_read(parted, look, said, draw):
     shutil.copytree(parted / "test", parted / "val")
     (parted / "val" / "cat" / "100.png").unlink()
     assert len(look(parted).test_labels) == 4
@@ -122,7 +70,7 @@ def test_test_comes_before_val_and_one_without_labels_is_not_read(parted, look, 
     assert "'test' is not read" in said.pop()
 
 
-def test_train_may_be_a_class(tmp_path, look):
+def test_train_may_be_a_class(tmp_path, look, draw):
     for name in ("car", "train", "test"):
         draw(tmp_path / name, 5)
     assert look(tmp_path).classes == ("car", "test", "train")
@@ -146,7 +94,7 @@ def test_pixels_are_those_of_photos(tmp_path, look, rng):
     assert sorted(image.tobytes() for image in both) == sorted(image.tobytes() for image in expected)
 
 
-def test_what_is_not_a_picture_is_ignored(pets, look, said, assert_same_pictures):
+def test_what_is_not_a_picture_is_ignored(pets, look, said, assert_same_pictures, draw):
     expected = look(pets)
     for name in ("Thumbs.db", ".DS_Store", "labels.txt", ".hidden.png", "photo.heic", "png"):
         (pets / "cat" / name).write_bytes(b"x")
@@ -166,7 +114,7 @@ def test_suffixes(pets, look, suffix):
     assert len(found.train_labels) + len(found.test_labels) == 31
 
 
-def test_folders_in_a_class_are_named_and_not_read(pets, look, said, assert_same_pictures):
+def test_folders_in_a_class_are_named_and_not_read(pets, look, said, assert_same_pictures, draw):
     expected = look(pets)
     for number in range(7):
         draw(pets / "cat" / f"more{number}.png", 2)
@@ -208,7 +156,7 @@ def test_the_split_depends_on_the_names_and_the_seed_alone(tmp_path, pets, look,
     assert numbers(expected.test_images) == [2, 8, 0, 5, 7, 8]
 
 
-def test_a_new_picture_hardly_moves_the_others(pets, look):
+def test_a_new_picture_hardly_moves_the_others(pets, look, draw):
     before = set(numbers(look(pets).test_images[2:]))
     draw(pets / "dog", 1, first=200)
     after = set(numbers(look(pets).test_images[2:]))
@@ -217,129 +165,10 @@ def test_a_new_picture_hardly_moves_the_others(pets, look):
 
 
 @pytest.mark.parametrize(("count", "tested"), [(2, 1), (3, 1), (7, 1), (8, 2), (100, 20)])
-def test_a_fifth_of_every_class(tmp_path, look, count, tested):
+def test_a_fifth_of_every_class(tmp_path, look, count, tested, draw):
     draw(tmp_path / "a", count)
     draw(tmp_path / "b", 5)
     assert np.bincount(look(tmp_path).test_labels).tolist() == [tested, 1]
-
-
-# Pictures that cannot be read.
-
-def test_unreadable_pictures_are_named_and_left_out(pets, look, said, assert_same_pictures):
-    expected = look(pets)
-    (pets / "cat" / "aaa.jpg").write_bytes(b"")
-    (pets / "cat" / "zzz.png").write_bytes(b"text")
-    os.mkfifo(pets / "dog" / "pipe.png")
-    del said[:]
-    assert_same_pictures(look(pets), expected)
-    assert said[0].startswith(f"left out   {pets / 'cat' / 'aaa.jpg'}: is empty")
-    assert said[1].startswith(f"left out   {pets / 'cat' / 'zzz.png'}: is no picture that can be read")
-    assert said[2].startswith(f"left out   {pets / 'dog' / 'pipe.png'}: is a pipe or a device")
-    assert len(said) == 4
-
-
-def test_many_unreadable_pictures_are_counted(pets, look, said):
-    for number in range(1_234):
-        (pets / "cat" / f"bad{number:04}.png").write_bytes(b"")
-    look(pets)
-    assert [line.split("/")[-1].split(":")[0] for line in said[:10]] == [f"bad{number:04}.png" for number in range(10)]
-    assert said[10] == "left out   1,224 more pictures that cannot be read"
-    assert len(said) == 12
-
-
-def test_a_class_without_a_readable_picture(parted, pets, refusal, said):
-    for folder in (parted / "train" / "cat", parted / "test" / "cat", pets / "cat"):
-        for path in folder.iterdir():
-            path.write_bytes(b"")
-        root = pets if folder.parent == pets else parted
-        assert "none of its pictures can be read; mend them, or remove the class" in refusal(root, folder)
-        assert len(said) > 1
-        draw(folder, 3)
-
-
-def test_a_class_of_one_picture(pets, refusal):
-    draw(pets / "bird", 1)
-    (pets / "bird" / "x.png").write_bytes(b"")
-    assert "holds one picture that can be read, expected at least two: one to train on" in refusal(pets, pets / "bird")
-
-
-def test_no_picture_at_all_can_be_read(tmp_path, refusal):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.jpg").write_bytes(b"")
-    assert "none of its pictures can be read" in refusal(tmp_path, tmp_path / "a")
-
-
-def test_pillow_stays_quiet_in_all_threads(pets, look, capfd, recwarn, monkeypatch):
-    for number in range(40):
-        with Image.new("RGB", (99, 99)) as picture:
-            picture.save(pets / "cat" / f"bad{number}.tif", compression="tiff_lzw")
-        content = bytearray((pets / "cat" / f"bad{number}.tif").read_bytes())
-        content[40:90] = bytes(range(50))
-        (pets / "cat" / f"bad{number}.tif").write_bytes(content)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 29)
-    with pytest.raises(DataError):
-        look(pets)
-    assert capfd.readouterr() == ("", "")
-    assert not recwarn.list
-
-
-# Folders that are arranged in another way.
-
-def test_nothing_and_one_class(tmp_path, refusal):
-    assert "holds neither CIFAR-10's batches nor folders of pictures; expected train/<class>/*" in refusal(tmp_path)
-    draw(tmp_path / "cat", 5)
-    assert "holds the pictures of one class, 'cat', expected at least two" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["x" * 41, "a\nb", "\x1b[31m", " "])
-def test_names_of_classes(pets, refusal, name):
-    draw(pets / name, 2)
-    assert f"has a class of the name {name!r}, expected at most 40 letters" in refusal(pets)
-
-
-def test_a_class_without_pictures(pets, refusal):
-    (pets / "bird").mkdir()
-    (pets / "bird" / "readme.txt").write_text("x")
-    assert "holds no pictures, expected files like 1.jpg" in refusal(pets, pets / "bird")
-
-
-def test_test_must_hold_the_classes_of_train(parted, refusal):
-    draw(parted / "test" / "fish", 2)
-    assert "its test folder also has 'fish', expected the classes of its train folder" in refusal(parted)
-    shutil.rmtree(parted / "test" / "cat")
-    assert "its test folder lacks 'cat' and also has 'fish'" in refusal(parted)
-    shutil.rmtree(parted / "test")
-    draw(parted / "test", 2)
-    assert "its test folder lacks 'cat', 'dog', expected" in refusal(parted)
-
-
-def test_memory_is_bounded(pets, refusal, look, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_BYTES", 30 * 3 * 4 * 4)
-    assert len(look(pets).train_labels) == 24
-    monkeypatch.setattr(folders, "MAX_BYTES", 30 * 3 * 4 * 4 - 1)
-    monkeypatch.setattr(photos, "decode", lambda _: pytest.fail("decoded"))
-    assert "holds 30 pictures, of which 29 fit into" in (message := refusal(pets))
-    assert "at 4 x 4 pixels; choose a smaller --image-size" in message
-
-
-def test_a_folder_that_may_not_be_listed(pets, refusal, monkeypatch):
-    names = os.listdir
-
-    def listdir(path):
-        if path == pets / "dog":
-            raise PermissionError(13, "Permission denied", str(path))
-        return names(path)
-
-    monkeypatch.setattr(os, "listdir", listdir)
-    assert "cannot be read (Permission denied)" in refusal(pets, pets / "dog")
-
-
-def test_sizes_that_make_no_sense(pets, look):
-    with pytest.raises(InputError, match="image size: got 0"):
-        look(pets, image_size=0)
-    with pytest.raises(InputError, match="crop: got 2"):
-        look(pets, crop=2)
 
 
 # Through find.
@@ -354,7 +183,7 @@ def test_find(pets, said, assert_same_pictures):
         find(str(pets), say=said.append, progress=False, image_size=0)
 
 
-def test_the_layouts_of_cifar_come_first(tmp_path, image_set, assert_same_pictures):
+def test_the_layouts_of_cifar_come_first(tmp_path, image_set, assert_same_pictures, draw):
     for layout in cifar.LAYOUTS:
         path = cifar.write(image_set(), tmp_path / layout, layout)
         draw(tmp_path / layout / "extra", 3) if path.is_dir() and layout != "png" else None
