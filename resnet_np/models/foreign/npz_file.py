@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from resnet_np.errors import CheckpointError
-from resnet_np.models.foreign.source import Source, one_line
+from resnet_np.models.foreign.source import Source, damaged, one_line
 from resnet_np.models.foreign.tensors import RESULTS, STORED, check_total, convert
 from resnet_np.models.foreign.zip_archive import read_member
 
@@ -44,5 +44,7 @@ def _parse(name: str, content: np.ndarray) -> tuple[np.ndarray, str]:
     if code not in RESULTS or dtype.kind not in "fiub":
         raise CheckpointError(f"its array {one_line(name, 60)} holds {one_line(dtype, 40)}, expected plain numbers")
     stored = STORED[code].newbyteorder(">") if dtype.byteorder == ">" else STORED[code]
+    if any(size < 0 for size in shape):  # to reshape, -1 means whatever is left
+        raise damaged(f"its array {one_line(name, 60)} has the shape {one_line(shape, 60)}")
     # A view of what was read: a shape that asks for more than that does not fit.
     return np.frombuffer(content.data, stored, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C"), code

@@ -84,7 +84,10 @@ def _names(prefixes: str, names: str) -> list[str]:
     return [f"{prefix}.{name}" for prefix in prefixes.split() for name in names.split()]
 
 
-DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128"
+DTYPES = (
+    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool "
+    "complex64 complex128"
+)
 HARMLESS = [
     *_names("torch", f"device Size {DTYPES}"),
     *_names("torch torch.cuda", " ".join(f"{name}Tensor" for name in CODES)),
@@ -94,6 +97,7 @@ HARMLESS = [
     *_names("pathlib", "PosixPath WindowsPath PurePosixPath PureWindowsPath"),
     *_names("numpy.core.multiarray numpy._core.multiarray", "scalar"),
     "argparse.Namespace",
+    "torch.serialization._get_layout",
 ]
 ALLOWED: dict[str, Any] = {
     **safe_pickle.ARRAYS,

@@ -1,0 +1,361 @@
+"""Files that were made to harm: nothing in them is run, and nothing that they announce is believed."""
+
+import io
+import os
+import pickle
+import struct
+import time
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from resnet_np.errors import CheckpointError
+from resnet_np.models.foreign import torch_pickle
+from resnet_np.models.foreign.containers import read
+
+pytestmark = pytest.mark.nojit
+EIGHT = {"0": np.arange(8, dtype=np.float32)}
+
+
+@pytest.fixture
+def refuse(refuse):
+    """Also holds time and memory against what any file may take."""
+    def measured(content):
+        tracemalloc.start()
+        try:
+            start = time.perf_counter()
+            message = refuse(content)
+            assert time.perf_counter() - start < 2
+            assert tracemalloc.get_traced_memory()[1] < (16 << 20) + 4 * len(content)
+        finally:
+            tracemalloc.stop()
+        return message
+    return measured
+
+
+class Evil:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+def in_every_pickle(forge, content):
+    """The content in each container that has pickles, and in each pickle of the two that have several."""
+    framed = forge.framed(content)
+    stream = forge.stream(content, {})
+    yield from (forge.zip(content, {}), stream, framed)
+    yield stream.replace(pickle.dumps([], 2), framed)
+    yield stream.replace(pickle.dumps(1001, 2), framed)
+    yield forge.tar(forge.tar_members({}, content))
+    members = forge.tar_members({"w": np.ones(2, np.float32)})
+    for name in ("storages", "tensors"):
+        yield forge.tar(members | {name: framed})
+        yield forge.tar(members | {name: members[name].replace(pickle.dumps(1, 2), pickle.dumps(1, 2) + framed)})
+
+
+def test_no_program_is_run(forge, refuse, tmp_path):
+    trace = tmp_path / "trace"
+    calls = {
+        "system": pickle.dumps(Evil(os.system, f"echo > {trace}"), 2)[2:-1],
+        "eval": forge.call("builtins", "eval", forge.text(f"open({str(trace)!r}, 'w')")),
+        "getattr": forge.call("builtins", "getattr", forge.name("torch", "FloatStorage"), forge.text("__class__")),
+        "dotted": forge.text("torch") + forge.text("FloatStorage.__new__") + b"\x93",
+        "nested": forge.call("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", 3) + b"xxx"),
+        "inst": b"(" + forge.text(f"echo > {trace}") + b"iposix\nsystem\n",
+        "import": forge.call("importlib", "import_module", forge.text("os")),
+        "torch": forge.call("torch", "load", forge.text(str(trace))),
+        "ours": forge.name("resnet_np.models.foreign.torch_pickle", "ALLOWED"),
+    }
+    for name, content in calls.items():
+        for raw in in_every_pickle(forge, content):
+            message = refuse(raw)
+            assert "which has no place in such a file; nothing in it was run" in message, (name, message)
+    assert not trace.exists()
+
+
+def test_allowed_things_cannot_be_altered(forge, refuse):
+    attack = forge.dict(evil=b"K\x01", __defaults__=b"K\x01", _function=b"K\x01", first=b"K\x01", shape=b"K\x01")
+    tensor = forge.tensor(forge.storage("0", 8), [8], [1])
+    for target in (forge.name("torch._utils", "_rebuild_tensor_v2"), forge.name("collections", "OrderedDict"),
+                   forge.name("torch", "FloatStorage"), forge.name("argparse", "Namespace"), forge.name("numpy", "ndarray"),
+                   tensor, forge.storage("0", 8), b"}", b"]"):
+        for state in (attack, b"N" + attack + b"\x86"):
+            refuse(forge.zip(forge.dict(w=tensor, x=target + state + b"b"), EIGHT))
+    assert not hasattr(torch_pickle.Ignored, "evil") and not hasattr(torch_pickle.Kind, "evil")
+    assert torch_pickle._ordered_dict.__defaults__ == ((),)
+
+
+def test_attributes_of_mappings_are_dropped(forge, write):
+    """Names of methods among them: a state dict's `_metadata` comes this way."""
+    state = forge.call("collections", "OrderedDict") + b"(" + forge.text("w") + forge.tensor(forge.storage("0", 8), [8], [1]) + b"u"
+    for attack in (forge.dict(items=b"K\x01", __class__=b"K\x01"), b"N" + forge.dict(items=b"K\x01") + b"\x86"):
+        assert list(read(write(forge.zip(state + attack + b"b", EIGHT))).arrays) == ["w"]
+
+
+def test_pickles_that_grow(forge, refuse):
+    ordered = forge.name("collections", "OrderedDict") + b"q\x00(" + b"NN\x86" * 5000 + b"l\x85q\x01"
+    bombs = {
+        "as the key": b"}N" + b"2\x86" * 100 + b"Ns",
+        "has a tuple as the key": b"}N" + b"\x85" * 40_000 + b"Ns",
+        "tuple as the key of": forge.name("collections", "OrderedDict") + b"((N\x85Nll\x85R",
+        "more than it holds": ordered + b"(" + b"h\x00h\x01R" * 5000 + b"t",
+        "operations": b"]" * 100_000,
+        "holds a set": b"\x8f" * 10_000,
+        "memo entry": b"Nr\xff\xff\xff\x7f",
+        "valid pickle": b"\x8e" + struct.pack("<Q", 1 << 50),
+    }
+    for part, content in bombs.items():
+        for raw in (forge.zip(content, {}), forge.stream(content, {}), forge.tar(forge.tar_members({}, content))):
+            assert part in refuse(raw)
+
+
+def test_tuples_within_tuples(forge, write):
+    """Depth alone harms nobody: reading, comparing and forgetting them must not end the process."""
+    deep = b"N" + b"\x85" * 40_000
+    content = forge.dict(w=forge.tensor(forge.storage("0", 8), [8], [1]), deep=deep)
+    assert list(read(write(forge.zip(content, EIGHT))).arrays) == ["w"]
+
+
+@pytest.mark.parametrize(("shape", "strides", "first", "part"), [
+    ([9], [1], 0, "reaches to number 8 of a storage of 8"),
+    ([8], [1], 1, "reaches to number 8"),
+    ([2, 4], [8, 1], 0, "reaches to number 11"),
+    ([1 << 40], [1], 0, "reaches"),
+    ([4], [1 << 62], 0, "reaches"),
+    ([8], [-1], 7, "no positive numbers"),
+    ([-8], [1], 0, "no positive numbers"),
+    ([8], [1], -1, "no positive numbers"),
+    ([1 << 63], [0], 0, "no positive numbers"),
+    ([8], [1, 1], 0, "do not fit each other"),
+    ([1] * 40, [1] * 40, 0, "do not fit each other"),
+    ([1 << 40], [0], 0, "announces tensors of 4,398,046,511,104 bytes, too many"),
+    ([1 << 62] * 32, [0] * 32, 0, "too many for a file"),
+])
+def test_views_that_lie(forge, refuse, shape, strides, first, part):
+    content = forge.dict(w=forge.tensor(forge.storage("0", 8), shape, strides, first))
+    for raw in (forge.zip(content, EIGHT), forge.stream(content, EIGHT)):
+        assert part in refuse(raw)
+
+
+def test_views_that_lie_in_a_tar(forge, refuse):
+    members = forge.tar_members({"w": EIGHT["0"]})
+    head = members["tensors"][:-32]
+    for axes, numbers in ((1, (9, 1, 0)), (1, (8, 1, 1)), (1, (8, -1, 0)), (1, (1 << 40, 0, 0)), (-1, ()), (1 << 30, (8, 1, 0)),
+                          (1, (8,))):
+        tensors = head + struct.pack(f"<ii{len(numbers)}q", axes, 0, *numbers)
+        refuse(forge.tar(members | {"tensors": tensors}))
+
+
+def test_many_views_of_one_storage(forge, refuse):
+    tensor = forge.tensor(forge.storage("0", 200_000), [200_000], [1])
+    entries = {f"w{place}": b"h\x01" for place in range(1000)}
+    content = tensor + b"q\x010" + forge.dict(**entries)
+    assert "announces tensors of 800,000,000 bytes" in refuse(forge.zip(content, {"0": np.zeros(200_000, np.float32)}))
+
+
+@pytest.mark.parametrize("content", [
+    b"NQ", b")Q", b"K\x01\x85Q", b"X\x01\x00\x00\x00aQ", b"P12\n",
+    b"(X\x07\x00\x00\x00storageNNNNtQ",
+    b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nNNK\x08tQ",
+    b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NNtQ",
+    b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NJ\xff\xff\xff\xfftQ",
+    b"(X\x07\x00\x00\x00storagectorch\nQInt8Storage\nX\x01\x00\x00\x000NK\x08tQ",
+    b"(X\x06\x00\x00\x00modulectorch\nFloatStorage\nNNtQ",
+])
+def test_names_of_storages_that_are_none(forge, refuse, content):
+    for raw in (forge.zip(content, EIGHT), forge.stream(content, EIGHT)):
+        assert refuse(raw)
+
+
+def test_storages_that_lie(forge, refuse, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(32))
+    eight = [8], [1]
+    for key in ("../../secret", str(secret), "1", "data.pkl", "\x1b[31m", ""):
+        content = forge.dict(w=forge.tensor(forge.storage(key, 8), *eight))
+        assert "lacks the storage" in refuse(forge.zip(content, EIGHT))
+        refuse(forge.stream(content, EIGHT))
+        assert "lacks the storage" in refuse(forge.stream(content, {}))
+    for size in (4, 16, 1 << 40, (1 << 63) - 1):
+        content = forge.dict(w=forge.tensor(forge.storage("0", size), [4], [1]))
+        assert "its storage '0' has 32 bytes, expected" in refuse(forge.zip(content, EIGHT))
+        assert "its storage '0' has 8 numbers, expected" in refuse(forge.stream(content, EIGHT))
+    twice = forge.dict(w=forge.tensor(forge.storage("0", 8), *eight), v=forge.tensor(forge.storage("0", 4, "Double"), [1], [1]))
+    assert "twice" in refuse(forge.zip(twice, EIGHT))
+    for first, size in ((-1, 4), (5, 4), (0, -1), (1 << 62, 1 << 62)):
+        part = forge.tuple(forge.text("view"), forge.number(first), forge.number(size))
+        content = forge.dict(w=forge.tensor(forge.storage("0", 8, part=part), [1], [1]))
+        assert "outside of the 8 numbers" in refuse(forge.stream(content, EIGHT))
+
+
+def test_streams_that_end_elsewhere(forge, refuse):
+    content = forge.dict(w=forge.tensor(forge.storage("0", 8), [8], [1]))
+    whole = forge.stream(content, EIGHT)
+    assert "bytes, expected" in refuse(whole[:-1])
+    assert "bytes, expected" in refuse(whole + b"x")
+    count, huge = struct.pack("<q", 8), struct.pack("<q", (1 << 63) - 1)
+    for kind, size in (("Float", 1 << 61), ("Float", (1 << 63) - 1)):
+        lying = forge.stream(forge.dict(w=forge.tensor(forge.storage("0", size, kind), [8], [1])), EIGHT)
+        assert refuse(lying.replace(count, struct.pack("<q", size)))
+    assert "numbers, expected 8" in refuse(whole.replace(count, huge))
+    assert "its list names" in refuse(whole.replace(pickle.dumps(["0"], 2), pickle.dumps(["0", "0"], 2)))
+    assert "its list of storages is none" in refuse(whole.replace(pickle.dumps(["0"], 2), pickle.dumps({}, 2)))
+
+
+def deflated(members):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in members.items():
+            with archive.open(name, "w", force_zip64=True) as member:
+                for _ in range(size >> 20):
+                    member.write(bytes(1 << 20))
+    return stream.getvalue()
+
+
+def test_zip_bombs(forge, refuse):
+    bomb = deflated({"w.npy": 200 << 20})
+    assert len(bomb) < 1 << 20 and "too many for a file" in refuse(bomb)
+    stream = forge.npz({"w": np.zeros(1 << 20, np.float32)}, compressed=True)
+    for lie in (1 << 30, 0xFFFFFFFF, 100):  # of the member's length, in the directory alone
+        place = stream.rfind(b"PK\1\2") + 24
+        assert refuse(stream[:place] + struct.pack("<L", lie) + stream[place + 4:])
+    content = forge.dict(w=forge.tensor(forge.storage("0", 8), [8], [1]))
+    assert "compressed" in refuse(forge.zip(content, {"0": np.zeros(1000, np.float32)}, method=zipfile.ZIP_DEFLATED))
+    assert "unusual" in refuse(forge.zip(content, EIGHT, method=zipfile.ZIP_LZMA))
+
+
+def test_zips_whose_members_overlap(forge, refuse):
+    """A quine of a bomb: every entry of the directory is the same bytes."""
+    raw = forge.zip(*forge.state_dict({"a": np.ones(500, np.float32), "b": np.ones(500, np.float32)}))
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        offsets = {info.filename: info.header_offset for info in archive.infolist()}
+    first, second = (struct.pack("<L", offsets[f"net/data/{key}"]) for key in "01")
+    entry = raw.rfind(second + b"net/data/1")
+    assert "overlaps" in refuse(raw[:entry] + first + raw[entry + 4:])
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = forge.zip(b"}", EIGHT, extra=[("net/data/0", b"x")])
+    assert "same name" in refuse(twice)
+    assert "zip of" in refuse(forge.zip(b"}", EIGHT, extra=[("other/data.pkl", b"N.")]))
+
+
+def test_zip64_lies(refuse):
+    def archive(file_size, packed_size, offset, directory):
+        name, extra = b"w.npy", struct.pack("<HHQQQ", 1, 24, file_size, packed_size, offset)
+        local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, zlib.crc32(b"x"), 1, 1, len(name), 0) + name + b"x"
+        entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 0, 0, 0, zlib.crc32(b"x"), 0xFFFFFFFF, 0xFFFFFFFF, len(name),
+                            len(extra), 0, 0, 0, 0, 0xFFFFFFFF) + name + extra
+        size = len(entry) if directory is None else directory
+        end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, len(local))
+        end += struct.pack("<4sLQL", b"PK\6\7", 0, len(local) + len(entry), 1)
+        return local + entry + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+
+    assert "magic" in refuse(archive(1, 1, 0, None))  # sound, but for what the member holds
+    for lies in ((1 << 62, 1, 0, None), (1, 1 << 62, 0, None), (1, 1, 1 << 62, None), (1, 1, 0, 1 << 62), (1 << 63, 1 << 63, 0, None),
+                 ((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1)):
+        assert refuse(archive(*lies))
+
+
+def test_a_directory_of_many_members(refuse):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for place in range(20_000):
+            archive.writestr(f"{place}", b"")
+    raw = stream.getvalue()
+    assert "has a part of" in refuse(raw)
+
+
+def test_damaged_numbers_are_noticed(forge, refuse, arrays):
+    for kind in ("zip", "npz"):
+        raw = bytearray(forge.write(kind, arrays))
+        raw[raw.find(arrays["module.conv1.weight"].tobytes()) + 5] ^= 1
+        assert "CRC" in refuse(bytes(raw))
+
+
+def test_tars_that_lie(forge, refuse, tmp_path):
+    members = forge.tar_members({"w": EIGHT["0"]})
+
+    def changed(**values):
+        def change(header):
+            for name, value in values.items() if header.name == "tensors" else ():
+                setattr(header, name, value)
+        return forge.tar(members, change)
+
+    for name in ("../../tensors", "/etc/passwd", "a/tensors", "\x1b[31m"):
+        assert "is a tar with the member" in refuse(changed(name=name))
+    for kind in (b"1", b"2", b"3", b"5", b"6", b"L", b"K"):
+        assert refuse(changed(type=kind, linkname=str(tmp_path)))
+    assert "once each" in refuse(forge.tar([*members.items(), ("tensors", members["tensors"])]))
+    for size in (1 << 33, -1, 1 << 62):
+        raw = bytearray(forge.tar(members))
+        header = raw.find(b"tensors\0")
+        raw[header + 124:header + 136] = b"\x80" + size.to_bytes(11, "big") if size > 0 else b"\xff" * 12
+        raw[header + 148:header + 156] = b" " * 8
+        raw[header + 148:header + 156] = b"%06o\0 " % sum(raw[header:header + 512])
+        assert refuse(bytes(raw))
+    assert os.listdir(tmp_path) == ["weights.bin"]
+
+
+def test_tars_whose_parts_lie(forge, refuse):
+    sound = forge.tar_members({"w": EIGHT["0"]})
+    count = struct.pack("<q", 8)
+    for name, old, new in (("storages", count, struct.pack("<q", -1)), ("storages", count, struct.pack("<q", 1 << 60)),
+                           ("storages", pickle.dumps(1, 2), pickle.dumps(10**9, 2)), ("tensors", pickle.dumps(1, 2), pickle.dumps(2, 2)),
+                           ("storages", pickle.dumps([], 2), pickle.dumps([(1, 5, 0, 1)], 2)),
+                           ("storages", pickle.dumps([], 2), pickle.dumps([(1, 1000, 7, 2)], 2)),
+                           ("storages", pickle.dumps([], 2), pickle.dumps([1], 2)),
+                           ("storages", b"FloatStorage", b"QInt8Storage"), ("storages", b"FloatStorage", b"FloatTensor"),
+                           ("tensors", forge.number(1000), forge.number(7)), ("tensors", forge.number(1000), b"N"),
+                           ("pickle", b"2000", b"9999"), ("pickle", b"2000", b"x" * 4)):
+        assert sound[name].count(old) == 1
+        assert refuse(forge.tar(sound | {name: sound[name].replace(old, new)}))
+
+
+def test_safetensors_that_lie(forge, refuse):
+    numbers = bytes(32)
+
+    def tensor(dtype="F32", shape=(8,), place=(0, 32)):
+        return {"dtype": dtype, "shape": list(shape), "data_offsets": list(place)}
+
+    for length in (1 << 63, (1 << 64) - 1, 1 << 30, 1 << 20, 0, 1):
+        assert refuse(forge.safetensors({"w": tensor()}, numbers, length))
+    for header in ({"w": tensor(place=(0, 64))}, {"w": tensor(place=(8, 40))}, {"w": tensor(place=(32, 0))},
+                   {"w": tensor(shape=(9,))}, {"w": tensor(shape=(1 << 62, 4))}, {"w": tensor(shape=(-8,))},
+                   {"w": tensor(), "v": tensor()}, {"w": tensor(shape=(4,), place=(0, 16)), "v": tensor(shape=(5,), place=(12, 32))},
+                   {"w": tensor(shape=(4,), place=(0, 16))}, {"w": [1]}, b'{"w": ', b"{" + b'"a":{' * 5000, b"{" + b" " * 100_000):
+        assert refuse(forge.safetensors(header, numbers))
+    for dtype, shape in (("C64", (4,)), ("F8_E4M3", (32,)), ("F8_E5M2", (32,))):
+        assert "expected plain float or integer tensors" in refuse(forge.safetensors({"w": tensor(dtype, shape)}, numbers))
+    many = {f"{place}": tensor("U8", (0,), (0, 0)) for place in range(40_000)}
+    assert "announces a header of" in refuse(forge.safetensors(many, b""))
+
+
+def test_npz_that_lie(forge, refuse, tmp_path):
+    trace = tmp_path / "trace"
+    objects = np.array([Evil(os.system, f"echo > {trace}")], object)
+    assert "holds object" in refuse(forge.npz({"w": objects}))
+    assert not trace.exists()
+    for array in (np.array(["a"]), np.zeros(2, [("a", "f4")]), np.zeros(2, np.complex64), np.zeros(2, "V2"), np.zeros(2, "M8[s]")):
+        assert "expected plain numbers" in refuse(forge.npz({"w": array}))
+    raw = io.BytesIO()
+    np.save(raw, np.zeros(100, np.float32))
+    raw = raw.getvalue()
+    for old, new in ((b"(100,)", b"(101,)"), (b"(100,)", b"(-1, )"), (b"(100,), ", b"(99**99)"), (b"(100,)", b"1<<40 "),
+                     (b"'<f4'", b"'|O' "), (b"\x93NUMPY\x01", b"\x93NUMPY\x09"), (b"v\0", b"\xff\xff")):
+        assert raw.count(old) == 1, old
+        assert refuse(forge.archive([("w.npy", raw.replace(old, new))]))
+    assert "in version (3, 0)" in refuse(forge.archive([("w.npy", raw.replace(b"\x93NUMPY\x01", b"\x93NUMPY\x03"))]))
+    assert "a zip of w.npy, readme.txt" in refuse(forge.archive([("w.npy", raw), ("readme.txt", b"")]))
+
+
+def test_a_file_that_shrinks(forge, write, arrays, monkeypatch):
+    path = write(forge.write("stream", arrays))
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-100])
+    monkeypatch.setattr("resnet_np.models.foreign.source.os.fstat", lambda _: type("Status", (), {"st_size": size}))
+    with pytest.raises(CheckpointError, match="became shorter while it was read"):
+        read(path)
