@@ -6,10 +6,18 @@ import sys
 from typing import NoReturn
 
 from resnet_np import __version__
-from resnet_np.cli import bench, doctor, evaluate, gradcheck, summary, train
+from resnet_np.cli import bench, doctor, evaluate, finetune, gradcheck, summary, train
 from resnet_np.errors import ResNetNpError
 
-COMMANDS = {"train": train, "evaluate": evaluate, "summary": summary, "gradcheck": gradcheck, "bench": bench, "doctor": doctor}
+COMMANDS = {
+    "train": train,
+    "finetune": finetune,
+    "evaluate": evaluate,
+    "summary": summary,
+    "gradcheck": gradcheck,
+    "bench": bench,
+    "doctor": doctor,
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -38,13 +38,14 @@ def run(options: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(path)
     import data_tools
     from resnet_np.training import evaluate, provenance
-    from resnet_np.training.run import EVALUATION_BATCH
+    from resnet_np.training.run import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
 
     trained_on = checkpoint.metadata.get("dataset", {})
     notes = sys.stderr if options.json else sys.stdout
-    pictures = data_tools.find(shared.data_spec(options.data, trained_on), say=lambda line: print(line, file=notes), progress=False)
+    pictures = data_tools.find(shared.data_spec(options.data, trained_on), say=lambda line: print(line, file=notes), progress=False,
+                               image_size=checkpoint.image_size, crop=checkpoint.crop)
     if pictures.classes != checkpoint.class_names:
         raise InputError(
             f"evaluate: the net knows {', '.join(checkpoint.class_names[:4])}, ... but {provenance.name(pictures)} holds "
@@ -63,7 +64,8 @@ def run(options: argparse.Namespace) -> None:
         train, validation = train_validation_split(len(pictures.train_images), split_seed=split_seed)
         chosen = validation if options.split == "validation" else train
         images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
-    batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=EVALUATION_BATCH)
+    size = checkpoint.image_size
+    batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=evaluation_batch(size), image_size=size)
     result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
     plot = options.plot or path.with_name(f"confusion-{options.split}.png")
     if options.json:

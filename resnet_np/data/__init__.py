@@ -4,6 +4,7 @@ from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.loader import TrainLoader, evaluation_batches
 from resnet_np.data.normalise import CIFAR10, Normaliser
 from resnet_np.data.randomness import generator
+from resnet_np.data.resize import resize
 from resnet_np.data.split import train_validation_split
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "evaluation_batches",
     "generator",
     "mixup",
+    "resize",
     "train_validation_split",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.normalise import Normaliser
 from resnet_np.data.randomness import generator
+from resnet_np.data.resize import resize
 from resnet_np.errors import InputError
 
 
@@ -20,11 +21,13 @@ class TrainLoader:
     augment   random crops and mirror images (`crop_flip`)
     cutout    side of a hole in each picture, in pixels; 0: none
     mixup     alpha of the blending of pairs, which turns labels into distributions over `classes`; 0: none
+    image_size  side to which every picture is resized first; None: as they are. Crops grow with it: an eighth of the side is padded
     Raises InputError if the sizes do not fit.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
-                 augment: bool = True, cutout: int = 0, mixup: float = 0.0, classes: int = 10) -> None:
+                 augment: bool = True, cutout: int = 0, mixup: float = 0.0, classes: int = 10,
+                 image_size: int | None = None) -> None:
         _check(images, labels, batch_size)
         if batch_size > len(images):
             raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
@@ -36,6 +39,7 @@ class TrainLoader:
         self._batch_size = batch_size
         self._seed = seed
         self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
+        self._image_size = image_size or images.shape[2]
         self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +55,9 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        x = self._normaliser(self._images[pick])
+        x = self._normaliser(resize(self._images[pick], self._image_size))
         if self._augment:
-            x = crop_flip(x, generator(self._seed, t, "augment"))
+            x = crop_flip(x, generator(self._seed, t, "augment"), pad=max(1, self._image_size // 8))  # He et al. 2015: 4 of 32
         if self._cutout:
             x = cutout(x, generator(self._seed, t, "cutout"), side=self._cutout)
         labels = self._labels[pick]
@@ -65,12 +69,16 @@ class TrainLoader:
         return generator(self._seed, epoch, "shuffle").permutation(len(self._images))
 
 
-def evaluation_batches(images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *,
-                       batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every picture once, in order -> an iterator of (x float32, labels int64); the last batch may be smaller."""
+def evaluation_batches(images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int,
+                       image_size: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every picture once, in order -> an iterator of (x float32, labels int64); the last batch may be smaller.
+
+    image_size: side to which every picture is resized; None: as they are.
+    """
     _check(images, labels, batch_size)
+    size = image_size or images.shape[2]
     starts = range(0, len(images), batch_size)
-    return ((normaliser(images[i:i + batch_size]), labels[i:i + batch_size].astype(np.int64)) for i in starts)
+    return ((normaliser(resize(images[i:i + batch_size], size)), labels[i:i + batch_size].astype(np.int64)) for i in starts)
 
 
 def _check(images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:

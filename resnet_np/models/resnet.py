@@ -52,5 +52,23 @@ class ResNet(Layer):
             dlogits = part.backward(dlogits)
         return None if self._learns_from else self.stem.backward(dlogits, need_dx=need_dx)
 
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """x (N, 3, H, W) -> (N, features), evaluating: what the head is given."""
+        for part in self._parts()[:-len(self.head.children)]:
+            x = part.forward(x, training=False)
+        return x
+
+    @property
+    def head(self) -> Sequential:
+        """Dropout, if any, and the linear layer: the layers themselves."""
+        return Sequential(**{name: layer for name, layer in self.trunk.children.items() if name in ("dropout", "fc")})
+
+    @property
+    def stages(self) -> list[list[str]]:
+        """The names of the children from the pictures to the head, a list a stage: [conv1, bn1, relu, maxpool], [layer1] ..."""
+        names = [name for name in self.children if name.startswith("layer")]
+        entrance = [name for name in self.children if name in self.stem.children or name == "maxpool"]
+        return [entrance, *([name] for name in names)]
+
     def _parts(self) -> list[Layer]:
         return [self.stem, *self.trunk.children.values()]

@@ -30,19 +30,27 @@ SAVE_SECONDS = 60.0  # between two saves within an epoch: what a power cut may c
 def train(
     config: Config, pictures: Pictures, folder: RunFolder, *, resume: bool, say: Callable[[str], None], progress: bool
 ) -> dict[str, Any]:
+    """Train from scratch to the end, or until Ctrl-C -> what result.json holds; as `carry_out`."""
+    return carry_out(Run(config, pictures, folder), resume=resume, say=say, progress=progress)
+
+
+def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
     """Train to the end, or until Ctrl-C -> what result.json holds.
 
     say is given every line for the user; progress shows a bar. Raises InputError for a configuration that does not fit the data,
     CheckpointError for a run that cannot be begun or resumed, TrainingError for one that failed on its way (numbers that are not
     finite, a full disk), and KeyboardInterrupt after Ctrl-C or SystemExit after SIGTERM, once the step is finished and saved.
     """
-    run = Run(config, pictures, folder)
+    config, folder = run.config, run.folder
     if resume:
         _resume(run, say)
     report.describe(run, say)
     if not resume:
         folder.write_json(folder.config, config.to_json())
         run.save(folder.last, resumable=True)
+    run.begin_epoch(len(run.progress.records) + 1)
+    report.compile_first(say)
+    run.prepare(say)
     report.forecast(run, say)
     try:
         _epochs(run, say, progress)
@@ -90,6 +98,7 @@ def _out_of_patience(run: Run) -> bool:
 def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
     """The steps that are left of the current epoch."""
     state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.config.batch_size
+    run.begin_epoch(len(state.records) + 1)
     first = len(state.records) * steps
     last = min(first + steps, run.total)
     saved = time.perf_counter()
@@ -99,7 +108,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
         with workspace:
             x, labels = run.loader.batch(t)
         result = training_step(
-            run.net,
+            run.learner,
             run.optimiser,
             x,
             labels,

@@ -1,17 +1,17 @@
 """What a run tells its user: before the first step, after every epoch, and in result.json."""
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
 
 from resnet_np import backend
 from resnet_np.data import generator
-from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
-from resnet_np.training.config import Config
-from resnet_np.training.run import Run, build_net
+from resnet_np.training.recipe import Recipe
+from resnet_np.training.run import Run
 from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
 
@@ -24,17 +24,19 @@ EVALUATION_SHARE = (
 def describe(run: Run, say: Callable[[str], None]) -> None:
     """Data, net, recipe and machine, a line each."""
     config, pictures = run.config, run.pictures
-    shape = pictures.train_images.shape[1:]
+    shape = (3, run.image_size, run.image_size)
     with backend.using("numpy"):  # one image: not worth compiling kernels for, and this must not wait
         net = summarise(run.net, (1, *shape))
     count = provenance.threads()
     say(f"data       {provenance.name(pictures)}")
     say(
-        f"           {run.train_count:,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
+        f"           {len(run.train):,} training, {len(run.validation):,} validation, {len(pictures.test_images):,} test "
         f"pictures, {shape[1]}x{shape[2]}, {len(pictures.classes)} classes"
     )
+    if (side := pictures.train_images.shape[2]) != run.image_size:
+        say(f"           resized from {side} to {run.image_size} pixels a side: {(run.image_size / side) ** 2:.3g} times the work")
     say(
-        f"net        {names.describe(run.net)}: {net.parameters:,} parameters, "
+        f"net        {run.headline()}: {net.parameters:,} parameters, "
         f"{net.macs / 1e6:.2f} million multiply-adds an image"
     )
     say(
@@ -48,7 +50,7 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     say(f"machine    backend {backend.current()}{running}")
 
 
-def regularisers(config: Config) -> list[str]:
+def regularisers(config: Recipe) -> list[str]:
     """What is switched on against overfitting, beyond weight decay and the usual crops; what is off goes unsaid."""
     return [
         *([] if config.augment else ["no crops and mirror images"]),
@@ -60,16 +62,19 @@ def regularisers(config: Config) -> list[str]:
     ]
 
 
-def forecast(run: Run, say: Callable[[str], None]) -> None:
-    """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
-    compiled = backend.current() == "numba"
-    if compiled:
+def compile_first(say: Callable[[str], None]) -> None:
+    """Say that kernels must be compiled, where they must, and let a second process help."""
+    if backend.current() == "numba":
         from resnet_np.kernels import compile
 
         if not compile.is_warm():
             say("compiling  the kernels, once for this machine and version: about half a minute")
             compile.get_help()
-    net = build_net(run.config, len(run.pictures.classes))
+
+
+def forecast(run: Run, say: Callable[[str], None]) -> None:
+    """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
+    net = copy.deepcopy(run.learner)
     optimiser, workspace = SGD(net.named_parameters()), Workspace()
     x, labels = run.loader.batch(1)
     seconds = []
@@ -77,12 +82,16 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
         start = time.perf_counter()
         training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace, rng=generator(run.config.seed, 0, "dropout"))
         seconds.append(time.perf_counter() - start)
-    if compiled:
+    if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
+        from resnet_np.kernels import compile
+
         compile.note_warm()
     step = min(seconds)
     left = run.total - run.progress.step
-    validations = -(-left // run.loader.steps_per_epoch) * len(run.validation) + 2 * len(run.pictures.test_images)
-    total = step * (left + validations * EVALUATION_SHARE / run.config.batch_size)
+    picture = step * EVALUATION_SHARE / run.config.batch_size
+    validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
+    testing = 2 * len(run.pictures.test_images) * (run.trunk_seconds or picture)
+    total = step * left + validating + testing
     say(f"forecast   {duration(total)} for {left:,} steps at {run.config.batch_size / step:.0f} images/s")
 
 

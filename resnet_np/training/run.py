@@ -1,24 +1,33 @@
 """One run: what it trains on, the net, the optimiser, and where it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
-from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
+from resnet_np.layers import Layer
+from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, names, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.provenance import Pictures
+from resnet_np.training.recipe import Recipe
 from resnet_np.training.run_folder import RunFolder
 
-EVALUATION_BATCH = 250  # pictures: enough to keep the kernels busy, few enough to stay small in memory
+
+class Loader(Protocol):
+    """Batches of the training pictures: `data.TrainLoader`, or what a frozen trunk makes of them."""
+
+    steps_per_epoch: int
+
+    def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass
@@ -42,20 +51,19 @@ class Progress:
             raise TypeError("records is no list of objects")
 
 
-def build_net(config: Config, classes: int) -> ResNet:
-    """The fresh net that a configuration asks for."""
-    return build(
-        config.model, shortcut=config.shortcut, zero_pad=config.zero_pad, stem=config.stem, stride_in=config.stride_in,
-        width=config.width or None, dropout=config.dropout, classes=classes, zero_gamma=config.zero_gamma, fused=config.fused,
-        seed=config.seed)
-
-
 class Run:
-    """One run: what it trains on, the net, the optimiser, and where it is."""
+    """One run: what it trains on, the net, the optimiser, and where it is.
 
-    def __init__(self, config: Config, pictures: Pictures, folder: RunFolder) -> None:
+    This one starts from random weights; `finetune.FinetuneRun` from others'.
+
+    net       the whole net        learner  what the steps go through: the net, or a part of it
+    """
+
+    config: Recipe
+
+    def __init__(self, config: Recipe, pictures: Pictures, folder: RunFolder) -> None:
         self.config, self.pictures, self.folder = config, pictures, folder
-        train, self.validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
+        train, self.validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)  # indices
         if config.limit_train:
             if config.limit_train > len(train):
                 raise InputError(
@@ -66,10 +74,13 @@ class Run:
             raise InputError(
                 f"--batch-size: got {config.batch_size}, but there are only {len(train)} training pictures; choose a smaller batch"
             )
-        self.train_count = len(train)
+        self.train = train
+        self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], 1.0
         images, labels = pictures.train_images[train], pictures.train_labels[train]
-        self.normaliser = _normaliser(config, pictures.name, images)
-        self.loader = TrainLoader(
+        self.net, self.normaliser = self._begin(images)
+        self.learner: Layer = self.net
+        self.trunk_seconds: float | None = None  # what evaluating a picture takes, where a step does not show it
+        self.loader: Loader = TrainLoader(
             images,
             labels,
             self.normaliser,
@@ -79,18 +90,51 @@ class Run:
             cutout=config.cutout,
             mixup=config.mixup,
             classes=len(pictures.classes),
+            image_size=self.image_size,
         )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
-        self.net = build_net(config, len(pictures.classes))
         self.optimiser = SGD(
             self.net.named_parameters(),
             momentum=config.momentum,
             nesterov=config.nesterov,
             weight_decay=config.weight_decay,
             decay=config.decay,
+            rates=self._rates(),
         )
         self.progress = Progress()
+
+    def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
+        """The net before the first step, and how pictures are normalised."""
+        config = cast(Config, self.config)
+        net = build(
+            config.model, shortcut=config.shortcut, zero_pad=config.zero_pad, stem=config.stem, stride_in=config.stride_in,
+            width=config.width or None, dropout=config.dropout, classes=len(self.pictures.classes), zero_gamma=config.zero_gamma,
+            fused=config.fused, seed=config.seed)
+        return net, self._measured(images)
+
+    def _measured(self, images: np.ndarray) -> Normaliser:
+        """The normaliser of the training pictures, as the recipe wants it. CIFAR-10's channels are known."""
+        if self.config.normaliser != "per-pixel":
+            return CIFAR10 if self.pictures.name == "cifar10" else Normaliser.measured(images)
+        if self.image_size != images.shape[2]:
+            raise InputError(f"--normaliser per-pixel: the mean picture has {images.shape[2]} pixels a side, but --image-size is "
+                             f"{self.image_size}; leave one of them out")
+        return Normaliser.per_pixel(images)
+
+    def _rates(self) -> dict[str, float]:
+        """What the learning rate is multiplied by, by parameter name."""
+        return {}
+
+    def headline(self) -> str:
+        """What the net is, for the user."""
+        return names.describe(self.net)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """What is to be done once before the first step."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """What changes with the epoch, counted from 1; called again when a run is resumed within one."""
 
     def resume(self) -> Path:
         """Go back to where the folder's newest checkpoint was written -> its path.
@@ -105,7 +149,7 @@ class Run:
             )
         try:
             dataset, progress = checkpoint.metadata["dataset"], Progress(**checkpoint.metadata["progress"])
-            config, used = Config.from_json(checkpoint.metadata["config"]), checkpoint.metadata["backend"]
+            config, used = type(self.config).from_json(checkpoint.metadata["config"]), checkpoint.metadata["backend"]
             different = dataset["digest"] != provenance.fingerprint(self.pictures)["digest"]
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"--resume: {path} does not say where its run was; only a last.npz can be resumed") from error
@@ -135,7 +179,8 @@ class Run:
             "progress": vars(self.progress),
         }
         velocities = self.optimiser.state() if resumable else {}
-        checkpoint = Checkpoint(self.net, self.normaliser, self.pictures.classes, metadata, velocities)
+        checkpoint = Checkpoint(
+            self.net, self.normaliser, self.pictures.classes, metadata, velocities, self.image_size, self.crop)
         save_checkpoint(path, checkpoint, previous=self.folder.previous if resumable else None)
 
     def restore_best(self) -> None:
@@ -152,11 +197,11 @@ class Run:
         return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels)
 
     def _evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray) -> Evaluation:
-        batches = evaluation_batches(images, labels, self.normaliser, batch_size=EVALUATION_BATCH)
+        batches = evaluation_batches(
+            images, labels, self.normaliser, batch_size=evaluation_batch(self.image_size), image_size=self.image_size)
         return evaluate(net, batches, classes=len(self.pictures.classes))
 
 
-def _normaliser(config: Config, name: str, images: np.ndarray) -> Normaliser:
-    if config.normaliser == "per-pixel":
-        return Normaliser.per_pixel(images)
-    return CIFAR10 if name == "cifar10" else Normaliser.measured(images)
+def evaluation_batch(image_size: int) -> int:
+    """Pictures: enough to keep the kernels busy, few enough to stay small in memory."""
+    return max(8, min(250, 250 * 64**2 // image_size**2))

@@ -1,0 +1,81 @@
+"""resnet-np finetune"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_np.cli import options as shared
+from resnet_np.cli import runs
+from resnet_np.errors import InputError
+
+if TYPE_CHECKING:
+    from resnet_np.models import Checkpoint
+    from resnet_np.training.finetune_config import FinetuneConfig
+    from resnet_np.training.provenance import Pictures
+
+HELP = "go on with pretrained weights, on CIFAR-10 or a folder of your own pictures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from resnet_np.training.finetune_config import FinetuneConfig
+
+    parser.add_argument("weights", nargs="?", metavar="WEIGHTS",
+                        help="a run's folder, a checkpoint, or a weight file of PyTorch, timm, Hugging Face ...: see convert")
+    parser.add_argument("--zero-pad", choices=["both", "end"], help="of foreign weights with option A's shortcuts: they do not say")
+    parser.add_argument("--stride-in", choices=["3x3", "1x1"], help="of foreign weights with bottlenecks: they do not say")
+    runs.add_arguments(parser, FinetuneConfig, hidden=("weights",))
+
+
+def run(options: argparse.Namespace) -> None:
+    shared.apply_machine(options)
+    if options.resume:
+        _resume(options)
+    else:
+        _start(options)
+
+
+def _start(options: argparse.Namespace) -> None:
+    from resnet_np.training import RunFolder
+    from resnet_np.training.finetune import FinetuneRun
+    from resnet_np.training.finetune_config import FinetuneConfig, finetune_preset
+
+    if options.weights is None:
+        raise InputError("finetune: which weights? name a weight file, a checkpoint or a run's folder")
+    changes = runs.changes(options, FinetuneConfig)
+    config = finetune_preset(changes.pop("preset", "whole"), **changes)
+    source = _source(options)
+    pictures = _pictures(options, options.data, config, source)
+    name = f"{pictures.name}-{Path(options.weights).stem}-{config.preset}-seed{config.seed}"
+    with RunFolder.open(options.out or RunFolder.fresh(Path("runs"), name), resume=False) as folder:
+        runs.carry_out(FinetuneRun(config, pictures, folder, source), options)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from resnet_np.training import RunFolder
+    from resnet_np.training.finetune import FinetuneRun
+    from resnet_np.training.finetune_config import FinetuneConfig
+
+    runs.check_resume(options)
+    with RunFolder.open(options.out, resume=True) as folder:
+        config, source = runs.recipe_to_resume(options, folder, FinetuneConfig)
+        pictures = _pictures(options, shared.data_spec(options.data, source.metadata.get("dataset", {})), config, source)
+        runs.carry_out(FinetuneRun(config, pictures, folder, source), options)
+
+
+def _source(options: argparse.Namespace) -> "Checkpoint":
+    """The weights to start from; says what they were taken for."""
+    from resnet_np.models import load_weights
+
+    path = Path(options.weights)
+    found = load_weights(None, path / "best.npz" if path.is_dir() else path, zero_pad=options.zero_pad, stride_in=options.stride_in)
+    for line in found.report.lines():
+        runs.say(line)
+    return found.checkpoint
+
+
+def _pictures(options: argparse.Namespace, spec: str | None, config: "FinetuneConfig", source: "Checkpoint") -> "Pictures":
+    """A folder of photos comes in the size that the weights were trained on, unless the recipe says another."""
+    import data_tools
+
+    return data_tools.find(spec, say=runs.say, progress=runs.bar(options), image_size=config.image_size or source.image_size,
+                           crop=source.crop)

@@ -1,0 +1,63 @@
+"""What fine-tuning may be told: which weights, what of them is frozen and when it thaws, the rates, and the presets."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resnet_np.training.recipe import Recipe, option, refuse
+
+NEW_HEAD_LR_MULT = 10.0  # what --head-lr-mult 0 means for a fresh head; 1 for one that is kept
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(Recipe):
+    """What decides the weights of a fine-tuning run, with the weights that it starts from.
+
+    The defaults are preset `whole`. Raises InputError, in the words of the command line, for a value that makes no sense.
+    """
+
+    preset: str = option("whole", "the recipe that the other options change", ("whole", "head", "gradual"))
+    weights: str = option("", "the weight file, checkpoint or run that is fine-tuned")
+    freeze: str = option("none", "what does not learn: none; trunk, all but the last layer; N, the stem and the first N stages")
+    unfreeze_at: int = option(0, "from this epoch on one more stage learns every epoch, the last one first; 0: never")
+    head: Literal["auto", "keep", "new"] = option(
+        "auto", "the last layer: keep it, make a new one, or auto: keep it where the classes are the same", ("auto", "keep", "new")
+    )
+    head_lr_mult: float = option(0.0, f"learning rate of the last layer, times --lr; 0: {NEW_HEAD_LR_MULT:g} if it is new, else 1")
+    stage_lr_mult: float = option(1.0, "a stage's learning rate as a share of that of the stage behind it (Howard 2018)")
+    normaliser: str = option(
+        "weights", "what the weights were trained with; or measured anew, by channel or the mean picture",
+        ("weights", "channel", "per-pixel"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.weights:
+            refuse("weights", "nothing", "the weights to start from")
+        if self.freeze not in ("none", "trunk") and not (self.freeze.isdecimal() and 1 <= int(self.freeze) <= 99):
+            refuse("freeze", self.freeze, "none, trunk or a number of stages")
+        if isinstance(self.unfreeze_at, bool) or not isinstance(self.unfreeze_at, int) or self.unfreeze_at < 0:
+            refuse("unfreeze_at", self.unfreeze_at, "a whole number of at least 0")
+        if self.unfreeze_at and self.freeze == "none":
+            refuse("unfreeze_at", self.unfreeze_at, "a --freeze that it ends")
+        if not 0 <= self.head_lr_mult < math.inf:
+            refuse("head_lr_mult", self.head_lr_mult, "a number of at least 0")
+        if not 0 < self.stage_lr_mult <= 1:
+            refuse("stage_lr_mult", self.stage_lr_mult, "a number above 0, at most 1")
+
+
+# whole    everything learns; the default.
+# head     the trunk is a fixed function of the pictures, computed once: seconds, and enough where the data are few.
+# gradual  the head first, then stage by stage. Howard and Ruder 2018, section 3.3.
+FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
+    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.02},
+    "head": {"freeze": "trunk", "augment": False, "epochs": 20, "batch_size": 64, "lr": 0.01},
+    "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "batch_size": 64, "lr": 0.01, "stage_lr_mult": 0.5},
+}
+
+
+def finetune_preset(name: str, **changes: Any) -> FinetuneConfig:
+    """The recipe `name` with some fields changed. Raises InputError for an unknown preset or a value that makes no sense."""
+    if name not in FINETUNE_PRESETS:
+        refuse("preset", name, f"one of {', '.join(FINETUNE_PRESETS)}")
+    return FinetuneConfig(**({"preset": name} | FINETUNE_PRESETS[name] | changes))
