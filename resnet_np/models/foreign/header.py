@@ -1,7 +1,7 @@
 """What our own exports say about themselves, beside the tensors, so that reading them gives back what was written.
 
-JSON: the header of a checkpoint (models/checkpoint.py) and its normaliser. In safetensors files it is the metadata NAME, in .npz
-files the bytes of the uint8 array ARRAY.
+JSON: the header of a checkpoint, as models/checkpoint.py has it, and its normaliser. In safetensors files it is the metadata
+NAME, in .npz files the bytes of the uint8 array ARRAY.
 """
 
 import json
@@ -11,18 +11,32 @@ from typing import Any
 import numpy as np
 
 from resnet_np.errors import CheckpointError
+from resnet_np.layers import BatchNorm2d
+from resnet_np.layers.watch import leaves
+from resnet_np.models.checkpoint import FORMAT, Checkpoint
 
 NAME = "resnet_np"
 ARRAY = "__metadata__"  # as safetensors calls the place
-LONGEST = 1 << 20  # bytes; readers of safetensors take no more for granted. A mean picture of 224 pixels a side is longer
+LONGEST = 900 << 10  # bytes; with the places of the tensors, the reader of safetensors takes up to 1 MiB for granted
 
 
-def encode(header: dict[str, Any]) -> str:
-    """Raises CheckpointError if it is too long to be read back."""
-    text = json.dumps(header)
-    if len(text) > LONGEST - (100 << 10):
-        raise CheckpointError(f"what describes the net takes {len(text):,} bytes, too many for the head of a weight file; a mean "
-                              "picture this large is kept by checkpoints (.npz that `resnet-np train` writes) only")
+def encode(checkpoint: Checkpoint) -> str:
+    """Everything about the net but its tensors. Raises CheckpointError if it is too long to be read back."""
+    norm = next(layer for layer in leaves(checkpoint.net).values() if isinstance(layer, BatchNorm2d))
+    text = json.dumps({
+        "format": FORMAT,
+        "architecture": checkpoint.net.architecture,
+        "class_names": list(checkpoint.class_names),
+        "batch_norm": {"momentum": norm.momentum, "eps": norm.eps},
+        "image_size": checkpoint.image_size,
+        "crop": checkpoint.crop,
+        "normaliser": {name: array.tolist() for name, array in checkpoint.normaliser.to_arrays().items()},  # float32: exact in JSON
+        # The place in the run is of use with the optimiser's state only, which strict readers allow no room for.
+        "metadata": {name: value for name, value in checkpoint.metadata.items() if name != "progress"},
+    })
+    if len(text) > LONGEST:
+        raise CheckpointError(f"export: what describes the net takes {len(text):,} characters, expected at most {LONGEST:,}; a "
+                              "mean picture of this size is kept by checkpoints only")
     return text
 
 

@@ -43,7 +43,7 @@ class Report:
             ("net", self.net),
             ("mapped", f"{self.mapped:,} tensors"),
             *((what, _counted(names)) for what, names in lists if names),
-            *(("assumed", f"{name.replace('_', '-')} {value}") for name, value in self.assumed.items()),
+            *(("assumed", f"{name.replace('_', ' ')}: {value}") for name, value in self.assumed.items()),
         ]
         return [f"{what:11}{text}" for what, text in rows]
 
