@@ -6,6 +6,7 @@ to their task. So the head is replaced, stages may be frozen or learn more slowl
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,8 +29,9 @@ class FinetuneRun(Run):
 
     def __init__(self, config: FinetuneConfig, pictures: Pictures, folder: RunFolder, source: Checkpoint) -> None:
         self._source = source
+        # Decided once, and stored: a run that is resumed meets its own classes, whose head was new all the same.
         self._keeps_head = _keeps_head(config, source, pictures)
-        super().__init__(config, pictures, folder)
+        super().__init__(replace(config, head="keep" if self._keeps_head else "new"), pictures, folder)
         self.crop = source.crop
         self._features: FeatureLoader | None = None
 
