@@ -217,7 +217,7 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
         picture = Image.fromarray(levels.astype(np.uint8)[np.asarray(picture)])
     elif picture.mode in ("I", "F"):
         picture = Image.fromarray(_stretched(np.asarray(picture)))
-    if "A" in picture.getbands() or "a" in picture.mode or "transparency" in picture.info:
+    if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     return picture.convert("RGB")

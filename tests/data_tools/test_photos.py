@@ -106,8 +106,8 @@ def test_shown_is_made_when_it_is_asked_for(save, rng):
 # Modes.
 
 @pytest.mark.parametrize(("mode", "form"), [("L", "PNG"), ("1", "PNG"), ("P", "PNG"), ("P", "GIF"), ("L", "TIFF"), ("1", "BMP"),
-                                            ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("CMYK", "JPEG"), ("L", "JPEG"), ("RGB", "JPEG"),
-                                            ("RGB", "WEBP"), ("L", "PPM"), ("1", "PPM")])
+                                            ("CMYK", "TIFF"), ("LAB", "TIFF"), ("YCbCr", "TIFF"), ("CMYK", "JPEG"),
+                                            ("L", "JPEG"), ("RGB", "JPEG"), ("RGB", "WEBP"), ("L", "PPM"), ("1", "PPM")])
 def test_modes_are_made_rgb_as_pillow_does(save, colours, mode, form):
     path = save(Image.fromarray(colours).convert(mode), form)
     with Image.open(path) as stored:
@@ -127,9 +127,12 @@ def test_transparent_pictures_lie_on_white_paper(save, colours):
     assert (found[:2] == 255).all()
     np.testing.assert_allclose(found[2:4], 0.2 * colours[2:4] + 0.8 * 255, atol=1)
     np.testing.assert_array_equal(found[4:], colours[4:])
-    grey = np.array([[0, 100]], np.uint8)
-    path = save(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(np.array([[0, 255]], np.uint8))]))
-    assert photos.read(path, image_size=1).shown[0].tolist() == [[255] * 3, [100] * 3]
+    grey = Image.merge("LA", [Image.fromarray(np.array([row], np.uint8)) for row in ((0, 100), (0, 255))])
+    palette = Image.new("PA", (2, 1))
+    palette.putpalette([0, 0, 0, 100, 100, 100])
+    palette.putpixel((1, 0), (1, 255))
+    for picture, form in ((grey, "PNG"), (grey, "TIFF"), (palette, "TIFF")):
+        assert photos.read(save(picture, form), image_size=1).shown[0].tolist() == [[255] * 3, [100] * 3]
 
 
 @pytest.mark.parametrize(("form", "transparency"), [("PNG", 1), ("PNG", b"\xff\x00"), ("GIF", 1)])
