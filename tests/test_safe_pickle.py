@@ -187,7 +187,7 @@ def nested(levels, repeat):
 
 
 @pytest.mark.parametrize("stream", [
-    nested(900_000, b"\x85"),
+    nested(300_000, b"\x85"),
     nested(100, b"2\x86"),
     b"\x80\x02}(N" + b"2\x86" * 100 + b"Nu.",
     b"\x80\x02(N" + b"2\x86" * 100 + b"Nd.",

@@ -31,8 +31,6 @@ def read(source: Source) -> dict[str, np.ndarray]:
     tensors = _tensors(_head(source, *spans["tensors"]), source, storages)
 
     def named(key: Any) -> Any:
-        if isinstance(key, tuple) and key:
-            return key[0]  # the class of a net with its source code; only whole nets have them
         if (found := tensors.get(int(torch_pickle.text(key)))) is None:
             raise Refused("the pickle names a tensor that the file does not have")
         return found

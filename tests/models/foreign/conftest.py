@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from resnet_np.errors import CheckpointError
+from resnet_np.models import build
+from resnet_np.models.checkpoint import net_arrays
 from resnet_np.models.foreign.containers import read
 
 KINDS = {"f4": "Float", "f8": "Double", "f2": "Half", "i8": "Long", "u1": "Byte", "b1": "Bool"}
@@ -188,3 +190,53 @@ def refuse(write):
         assert str(caught.value).startswith(start)
         return str(caught.value).removeprefix(start)
     return refuse
+
+
+# Our names are torchvision's. Theirs, told once more and in another way than the package does it.
+SPELLINGS = {
+    "torchvision": [],
+    "chenyaofo CIFAR": [],
+    "akamaster CIFAR": [("downsample", "shortcut"), ("fc.", "linear.")],
+    "kuangliu CIFAR": [("downsample", "shortcut"), ("fc.", "linear.")],
+    "Hugging Face": [
+        ("downsample.0", "shortcut.convolution"), ("downsample.1", "shortcut.normalization"), ("fc.", "classifier.1."),
+        *((f"{stage}.{i}.{part}{k + 1}", f"{stage}.{i}.layer.{k}.{word}") for stage in "1234" for i in range(36) for k in range(3)
+          for part, word in (("conv", "convolution"), ("bn", "normalization"))),
+        *((f"layer{s + 1}.{i}.", f"resnet.encoder.stages.{s}.layers.{i}.") for s in range(4) for i in range(36)),
+        ("conv1", "resnet.embedder.embedder.convolution"), ("bn1", "resnet.embedder.embedder.normalization"),
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def spelled():
+    """spelled(arrays, dialect, prefix) -> the same arrays under the names of that dialect."""
+    def spelled(arrays, dialect, prefix=""):
+        renamed = {}
+        for name, array in arrays.items():
+            for ours, theirs in SPELLINGS[dialect]:
+                name = name.replace(ours, theirs)
+            renamed[prefix + name] = array
+        return renamed
+    return spelled
+
+
+@pytest.fixture
+def trained(rng):
+    """trained(name, **options) -> a net of which every number, running statistics included, is its own."""
+    def trained(name, **options):
+        net = build(name, **options)
+        for key, array in net_arrays(net).items():
+            if array.ndim == 1:  # biases and means around 0, scales and variances between 1/2 and 1
+                array[...] = rng.normal(0, 0.1, array.shape) if key.endswith(("bias", "mean")) else rng.uniform(0.5, 1, array.shape)
+        return net
+    return trained
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Arrays to an .npz file."""
+    def written(arrays):
+        np.savez(tmp_path / "weights.npz", **arrays)
+        return tmp_path / "weights.npz"
+    return written

@@ -96,7 +96,8 @@ def test_names_that_python_2_wrote(forge, write):
     def old(raw):
         return b"U" + bytes([len(raw)]) + raw
 
-    storage = forge.tuple(old(b"storage"), forge.name("torch", "FloatStorage"), old(b"7"), old(b"cuda:0"), forge.number(2), b"N") + b"Q"
+    kind = forge.name("torch", "FloatStorage")
+    storage = forge.tuple(old(b"storage"), kind, old(b"7"), old(b"cuda:0"), forge.number(2), b"N") + b"Q"
     state = forge.call("collections", "OrderedDict", b"(" + b"(" + old(b"w") + forge.tensor(storage, [2], [1]) + b"l" + b"l")
     found = read(write(forge.stream(b"}" + old(b"state_dict") + state + b"s", {"7": np.ones(2, np.float32)})))
     np.testing.assert_array_equal(found.arrays["w"], [1, 1])
@@ -136,7 +137,8 @@ def test_harmless_things_beside_the_weights(forge, write):
     default = forge.call("collections", "defaultdict", forge.name("builtins", "dict")) + forge.text("x") + b"Ns"
     others = forge.tuple(forge.call("torch", "device", forge.text("cuda")), forge.name("torch", "float32"),
                          forge.call("torch", "Size", forge.numbers([1, 2])), forge.call("builtins", "set", b"]Na"))
-    content = forge.dict(state_dict=holding(forge, 5), args=namespace, history=scalar, milestones=counter, more=default, others=others)
+    content = forge.dict(state_dict=holding(forge, 5), args=namespace, history=scalar, milestones=counter, more=default,
+                         others=others)
     assert read(write(forge.zip(content, {"0": np.arange(9, dtype=np.float32)}))).arrays == {"w": 5}
 
 
@@ -194,8 +196,10 @@ def test_big_endian_machines(forge, refuse, arrays):
     assert "big-endian" in refuse(forge.archive([("net/data.pkl", forge.framed(b"}")), ("net/byteorder", b"big")]))
 
 
-@pytest.mark.parametrize(("place", "message"), [("nowhere", "no such file"), (".", "a folder"), ("pipe", "not a regular file"),
-                                                ("zero\0byte", "cannot be opened"), ("locked", "cannot be opened: Permission denied")])
+@pytest.mark.parametrize(("place", "message"), [
+    ("nowhere", "no such file"), (".", "a folder"), ("pipe", "not a regular file"), ("zero\0byte", "cannot be opened"),
+    ("locked", "cannot be opened: Permission denied"),
+])
 def test_no_file(tmp_path, monkeypatch, place, message):
     path = tmp_path / place
     if place == "pipe":

@@ -26,9 +26,9 @@ def refuse(refuse):
     def measured(content):
         tracemalloc.start()
         try:
-            start = time.perf_counter()
+            start = time.process_time()
             message = refuse(content)
-            assert time.perf_counter() - start < 2
+            assert time.process_time() - start < 2
             assert tracemalloc.get_traced_memory()[1] < (16 << 20) + 4 * len(content)
         finally:
             tracemalloc.stop()
@@ -255,8 +255,8 @@ def test_zip64_lies(refuse):
         return local + entry + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
 
     assert "magic" in refuse(archive(1, 1, 0, None))  # sound, but for what the member holds
-    for lies in ((1 << 62, 1, 0, None), (1, 1 << 62, 0, None), (1, 1, 1 << 62, None), (1, 1, 0, 1 << 62), (1 << 63, 1 << 63, 0, None),
-                 ((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1)):
+    for lies in ((1 << 62, 1, 0, None), (1, 1 << 62, 0, None), (1, 1, 1 << 62, None), (1, 1, 0, 1 << 62),
+                 (1 << 63, 1 << 63, 0, None), ((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1)):
         assert refuse(archive(*lies))
 
 
@@ -304,7 +304,8 @@ def test_tars_whose_parts_lie(forge, refuse):
     sound = forge.tar_members({"w": EIGHT["0"]})
     count = struct.pack("<q", 8)
     for name, old, new in (("storages", count, struct.pack("<q", -1)), ("storages", count, struct.pack("<q", 1 << 60)),
-                           ("storages", pickle.dumps(1, 2), pickle.dumps(10**9, 2)), ("tensors", pickle.dumps(1, 2), pickle.dumps(2, 2)),
+                           ("storages", pickle.dumps(1, 2), pickle.dumps(10**9, 2)),
+                           ("tensors", pickle.dumps(1, 2), pickle.dumps(2, 2)),
                            ("storages", pickle.dumps([], 2), pickle.dumps([(1, 5, 0, 1)], 2)),
                            ("storages", pickle.dumps([], 2), pickle.dumps([(1, 1000, 7, 2)], 2)),
                            ("storages", pickle.dumps([], 2), pickle.dumps([1], 2)),
@@ -325,7 +326,8 @@ def test_safetensors_that_lie(forge, refuse):
         assert refuse(forge.safetensors({"w": tensor()}, numbers, length))
     for header in ({"w": tensor(place=(0, 64))}, {"w": tensor(place=(8, 40))}, {"w": tensor(place=(32, 0))},
                    {"w": tensor(shape=(9,))}, {"w": tensor(shape=(1 << 62, 4))}, {"w": tensor(shape=(-8,))},
-                   {"w": tensor(), "v": tensor()}, {"w": tensor(shape=(4,), place=(0, 16)), "v": tensor(shape=(5,), place=(12, 32))},
+                   {"w": tensor(), "v": tensor()},
+                   {"w": tensor(shape=(4,), place=(0, 16)), "v": tensor(shape=(5,), place=(12, 32))},
                    {"w": tensor(shape=(4,), place=(0, 16))}, {"w": [1]}, b'{"w": ', b"{" + b'"a":{' * 5000, b"{" + b" " * 100_000):
         assert refuse(forge.safetensors(header, numbers))
     for dtype, shape in (("C64", (4,)), ("F8_E4M3", (32,)), ("F8_E5M2", (32,))):

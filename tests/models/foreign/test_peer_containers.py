@@ -22,10 +22,12 @@ def state(torch):
     shared = random(10, 12)
     return collections.OrderedDict(
         parameter=torch.nn.Parameter(random(4, 3, 3, 3)), half=random(5).half(), bfloat=random(3, 5).bfloat16(),
-        double=random(7).double(), transposed=random(3, 4).t(), channels_last=random(2, 3, 4, 5).to(memory_format=torch.channels_last),
-        offset=random(100)[40:60], row=shared[3], column=shared[:, 5], window=shared[2:5, 3:9:2], expanded=random(1, 3).expand(4, 3),
+        double=random(7).double(), transposed=random(3, 4).t(),
+        channels_last=random(2, 3, 4, 5).to(memory_format=torch.channels_last), offset=random(100)[40:60], row=shared[3],
+        column=shared[:, 5], window=shared[2:5, 3:9:2], expanded=random(1, 3).expand(4, 3),
         half_view=random(9).half()[2:], bfloat_transposed=random(4, 6).bfloat16().t(), scalar=torch.tensor(7), empty=random(0, 3),
-        int32=torch.arange(3, dtype=torch.int32), int16=torch.arange(3, dtype=torch.int16), int8=torch.arange(-2, 2, dtype=torch.int8),
+        int32=torch.arange(3, dtype=torch.int32), int16=torch.arange(3, dtype=torch.int16),
+        int8=torch.arange(-2, 2, dtype=torch.int8),
         uint8=torch.arange(3, dtype=torch.uint8), bools=torch.tensor([True, False]),
         odd=torch.tensor([float("nan"), float("inf"), -0.0, 1e-40]), odd_half=torch.tensor([float("inf"), -0.0, 6e-8]).half(),
     )
