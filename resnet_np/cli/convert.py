@@ -11,8 +11,8 @@ LARGEST_LIST = 16 << 20  # bytes of a file of class names
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE",
-                        help="weights with the names of torchvision, timm, Hugging Face, or the CIFAR nets of akamaster, chenyaofo or "
-                        "kuangliu; or what `resnet-np export` wrote")
+                        help="weights with the names of torchvision, timm, Hugging Face, or the CIFAR nets of akamaster, chenyaofo "
+                        "or kuangliu; or what `resnet-np export` wrote")
     parser.add_argument("out", type=Path, metavar="OUT.npz", help="the checkpoint to write")
     group = parser.add_argument_group("what weight files do not say", "Assumed to be as their authors have it, unless given here.")
     group.add_argument("--zero-pad", choices=["both", "end"], help="where option A's zero channels go")

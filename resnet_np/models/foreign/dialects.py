@@ -151,9 +151,10 @@ def variant(
     for pattern, kind in _VARIANTS:
         if any(re.fullmatch(pattern, name) for name in unknown):
             return kind
+    if "bn1.weight" in missing:
+        return "no batch norm after its first convolution (pre-activation)"
     if any(name.endswith("running_mean") for name in missing):
-        return ("no batch norm after its first convolution (pre-activation)" if "bn1.running_mean" in missing
-                else "no running statistics (group norm, or batch norm without them)")
+        return "no running statistics (group norm, or batch norm without them)"
     inner = {name: pair for name, pair in mis_shaped.items() if re.fullmatch(r"layer\d\.\d+\.conv[12]\.weight", name)}
     if any(len(got) == 4 and got[0] > got[1] for name, (got, _) in inner.items() if name.endswith("conv2.weight")):
         return "grouped convolutions (ResNeXt)"

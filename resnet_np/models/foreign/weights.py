@@ -192,7 +192,7 @@ def _compare(
     others = [name for name in arrays if name not in known]
     left_over = [name for name in others if HARMLESS.fullmatch(name) or not arrays[name].ndim]
     unknown = [name for name in others if name not in set(left_over)]
-    net = f"{'CIFAR' if architecture['family'] == 'resnet_cifar' else 'ImageNet'} ResNet-{architecture['depth']}"
+    net = f"resnet{architecture['depth']}"
     report = Report(
         file, container, dialect.name, net, len(found) - len(mis_shaped), tuple(left_over), tuple(unknown),
         tuple(theirs[name] for name in missing), tuple((theirs[name], *pair) for name, pair in mis_shaped.items()))
