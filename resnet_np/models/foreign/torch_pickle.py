@@ -44,11 +44,6 @@ class Ignored:
     def __setitem__(self, _: Any, __: Any) -> None:
         pass
 
-    def append(self, _: Any) -> None:
-        pass
-
-    extend = append
-
 
 class Mapping(dict):
     """Stands for OrderedDict: takes entries, but no attributes, such as the `_metadata` of a state dict."""

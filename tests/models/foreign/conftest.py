@@ -5,6 +5,8 @@ import json
 import pickle
 import struct
 import tarfile
+import time
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -180,11 +182,18 @@ def write(tmp_path):
 
 @pytest.fixture
 def refuse(write):
-    """Read bytes that must be refused; gives the message, after `weights: <path>: `."""
+    """Read bytes that must be refused, in the time and memory that any file may take; gives the message after the path."""
     def refuse(content):
         path = write(content)
-        with pytest.raises(CheckpointError) as caught:
-            read(path)
+        tracemalloc.start()
+        try:
+            start = time.process_time()
+            with pytest.raises(CheckpointError) as caught:
+                read(path)
+            assert time.process_time() - start < 2
+            assert tracemalloc.get_traced_memory()[1] < (16 << 20) + 4 * len(content)
+        finally:
+            tracemalloc.stop()
         assert str(caught.value).isprintable() and len(str(caught.value)) < len(str(path)) + 500
         start = f"weights: {path}: "
         assert str(caught.value).startswith(start)
