@@ -63,12 +63,12 @@ class FinetuneRun(Run):
             rates |= {name: config.stage_lr_mult ** (len(stages) - 1 - place) for name in stage}
         return {name: rates[name.partition(".")[0]] for name in self.net.named_parameters()}
 
-    def headline(self) -> str:
+    def how(self) -> str:
         head = "its own head" if self._keeps_head else f"a new head of {len(self.pictures.classes)} classes"
         frozen = {"none": "nothing frozen", "trunk": "trunk frozen"}.get(
             self.config.freeze, f"stem and {self.config.freeze} stages frozen")
         thaws = f" until epoch {self.config.unfreeze_at}" if self.config.unfreeze_at else ""
-        return f"{names.describe(self.net)}, {head}, {frozen}{thaws}"
+        return f"{head}, {frozen}{thaws}"
 
     def begin_epoch(self, epoch: int) -> None:
         freeze(self.net, self._frozen(self.net, epoch))

@@ -7,6 +7,7 @@ from typing import Any
 
 from resnet_np import backend
 from resnet_np.data import generator
+from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -35,10 +36,10 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     )
     if (side := pictures.train_images.shape[2]) != run.image_size:
         say(f"           resized from {side} to {run.image_size} pixels a side: {(run.image_size / side) ** 2:.3g} times the work")
-    say(
-        f"net        {run.headline()}: {net.parameters:,} parameters, "
-        f"{net.macs / 1e6:.2f} million multiply-adds an image"
-    )
+    say(f"net        {names.describe(run.net)}")
+    if how := run.how():
+        say(f"           {how}")
+    say(f"           {net.parameters:,} parameters, {net.macs / 1e6:,.2f} million multiply-adds an image")
     say(
         f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, learning rate up to "
         f"{config.lr:g} ({config.schedule})"

@@ -11,7 +11,7 @@ from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.layers import Layer
-from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, names, save_checkpoint
+from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import provenance
@@ -126,9 +126,9 @@ class Run:
         """What the learning rate is multiplied by, by parameter name."""
         return {}
 
-    def headline(self) -> str:
-        """What the net is, for the user."""
-        return names.describe(self.net)
+    def how(self) -> str:
+        """What of the net learns, in half a line for the user; nothing where everything does, from random weights."""
+        return ""
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """What is to be done once before the first step."""

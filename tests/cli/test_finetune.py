@@ -1,0 +1,124 @@
+"""`resnet-np finetune`, as a user runs it: foreign weights or a run, CIFAR's format or a folder of pictures."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_tools import shapes10
+from resnet_np.cli import main
+from resnet_np.data import CIFAR10
+from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar, resnet_imagenet, save_checkpoint
+from resnet_np.models.foreign.export import export
+
+pytestmark = pytest.mark.nojit
+CLASSES = ("circle", "square", "star")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder a class, 40 x 36 pixels, no test pictures of its own."""
+    folder, drawn = tmp_path_factory.mktemp("photos"), shapes10.make()
+    for name in CLASSES:
+        (folder / name).mkdir()
+        for number, place in enumerate(np.flatnonzero(drawn.train_labels == drawn.classes.index(name))[:30]):
+            Image.fromarray(drawn.train_images[place].transpose(1, 2, 0)).resize((40, 36)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An export of ours: a ResNet-8 that knows five classes."""
+    path = tmp_path_factory.mktemp("weights") / "net.safetensors"
+    export(Checkpoint(resnet_cifar(8, classes=5, seed=2), CIFAR10, tuple("abcde")), path)
+    return path
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_folder_of_pictures(photos, weights, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run("finetune", weights, "--data", photos, "--preset", "head", "--epochs", "3", "--batch-size", "8", "--out", out) == 0
+    text = capsys.readouterr().out
+    for words in ("net.safetensors", "72 pictures went through the frozen trunk once", "a new head of 3 classes, trunk frozen"):
+        assert words in text
+    assert max(map(len, text.splitlines()[:12])) <= 130
+    checkpoint = load_checkpoint(out / "best.npz")
+    assert checkpoint.class_names == CLASSES and checkpoint.image_size == 32
+    assert run("evaluate", out, "--data", photos, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["count"] == 18  # a fifth of each class
+
+
+def test_a_run_is_fine_tuned_and_resumed(photos, weights, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    recipe = ("--data", photos, "--epochs", "1", "--batch-size", "16")
+    assert run("finetune", weights, *recipe, "--freeze", "2", "--out", first) == 0
+    assert run("finetune", first, *recipe, "--image-size", "16", "--stage-lr-mult", "0.5", "--out", second) == 0
+    text = capsys.readouterr().out
+    assert "a new head of 3 classes, stem and 2 stages frozen" in text and "its own head, nothing frozen" in text
+    assert load_checkpoint(second / "last.npz").image_size == 16
+    assert run("finetune", "--resume", "--out", second) == 0  # it is at its end, and says so again
+    assert "test  " in capsys.readouterr().out
+
+
+def test_a_wide_range_of_nets(photos, tmp_path):
+    """Bottlenecks with an ImageNet stem, shown pictures of the size that they know."""
+    path = tmp_path / "net.npz"
+    names = tuple(f"class {i}" for i in range(7))
+    save_checkpoint(path, Checkpoint(resnet_imagenet(50, width=2, classes=7), CIFAR10, names, image_size=64, crop=0.875))
+    assert run("finetune", path, "--data", photos, "--epochs", "1", "--batch-size", "8", "--out", tmp_path / "run") == 0
+    found = load_checkpoint(tmp_path / "run" / "best.npz")
+    assert (found.image_size, found.crop, found.net.architecture["classes"]) == (64, 0.875, 3)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((), "which weights? name a weight file"), (("missing.th",), "missing.th"), (("{photos}",), "best.npz"),
+    (("{weights}", "--freeze", "9"), "--freeze: got 9, but resnet8 has 3 stages"), (("--resume",), "which run?"),
+    (("{weights}", "--head", "keep"), "--head keep: the weights know the classes a, b, c, d"),
+    (("{weights}", "--zero-pad", "end"), "zero_pad: the file is an export of resnet_np")])
+def test_bad_requests_are_one_line(arguments, words, photos, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = [argument.format(photos=photos, weights=weights) for argument in arguments]
+    assert run("finetune", *given, "--data", photos) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and not list(tmp_path.glob("runs/*"))
+
+
+def test_each_command_resumes_its_own_runs(photos, weights, tmp_path, capsys):
+    tuned, trained = tmp_path / "tuned", tmp_path / "trained"
+    assert run("finetune", weights, "--data", photos, "--epochs", "1", "--batch-size", "16", "--out", tuned) == 0
+    assert run("train", "--model", "resnet8", "--data", photos, "--epochs", "1", "--batch-size", "16", "--out", trained) == 0
+    capsys.readouterr()
+    for command, folder, other in (("train", tuned, "finetune"), ("finetune", trained, "train")):
+        assert run(command, "--resume", "--out", folder) == 2
+        assert f"resume it with: resnet-np {other} --resume --out {folder}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_head_on_2000_photos_takes_less_than_a_minute(shared, tmp_path):
+    """The public ResNet-20 on the JPEG copy's first 200 training pictures of each class, kernels compiled: issue 5, 2."""
+    import tarfile
+
+    photos, kept = tmp_path / "photos", {}
+    with tarfile.open(shared / "data" / "cifar10-jpeg.tar.xz") as archive:
+        for member in archive:
+            parts = member.name.split("/")
+            if not member.isfile() or "train" not in parts or kept.get(parts[-2], 0) == 200:
+                continue
+            kept[parts[-2]] = kept.get(parts[-2], 0) + 1
+            (photos / parts[-2]).mkdir(parents=True, exist_ok=True)
+            (photos / parts[-2] / parts[-1]).write_bytes(archive.extractfile(member).read())
+    assert sum(kept.values()) == 2000 and len(kept) == 10
+    command = [sys.executable, "-m", "resnet_np", "finetune", shared / "pretrained" / "resnet20-12fca82f.th", "--data", photos,
+               "--preset", "head", "--no-progress", "--out"]
+    subprocess.run([*command, tmp_path / "compiles"], check=True, capture_output=True)
+    start = time.perf_counter()
+    subprocess.run([*command, tmp_path / "run"], check=True, capture_output=True)
+    assert time.perf_counter() - start < 60
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] > 0.7  # a head of its own: chance is 0.1
