@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from resnet_np.data import CIFAR10, Normaliser
+from resnet_np.data.normalise import named_normaliser
 from resnet_np.errors import InputError
 
 pytestmark = pytest.mark.nojit
@@ -68,3 +69,26 @@ def test_wrong_arguments(images):
         Normaliser.channels((0, 0, 0, 0), (1, 1, 1))
     with pytest.raises(InputError, match="expected arrays mean and std, got mean"):
         Normaliser.from_arrays({"mean": CIFAR10.mean})
+
+
+@pytest.mark.parametrize("text, mean, std", [
+    ("imagenet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ("cifar10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    ("cifar10-0.2023", [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+    ("cifar100", [0.507, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761]),
+    ("0,1e-1,-.5,1,2.5,3", [0, 0.1, -0.5], [1, 2.5, 3]),
+])
+def test_a_normaliser_by_its_name_or_its_numbers(text, mean, std):
+    normaliser = named_normaliser(text)
+    np.testing.assert_array_equal(normaliser.mean.ravel(), np.float32(mean))
+    np.testing.assert_array_equal(normaliser.std.ravel(), np.float32(std))
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "expected imagenet, cifar10, cifar10-0.2023, cifar100, or three means"), ("ImageNet", "got 'ImageNet'"),
+    ("1,2,3,4,5", "got '1,2,3,4,5'"), ("1,2,3,4,5,x", "three stds"), ("1,2,3,4,5,nan", "std must be finite"),
+    ("1,2,3,4,5,0", "above 0"),
+])
+def test_names_of_no_normaliser(text, words):
+    with pytest.raises(InputError, match=words):
+        named_normaliser(text)
