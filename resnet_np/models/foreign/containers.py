@@ -77,14 +77,14 @@ def _read(source: Source, container: str) -> Tensors:
 def _detect(source: Source) -> str:
     """Raises CheckpointError, saying what it is instead, if it is none of ours."""
     head = source.read(HEAD)
+    if head[8:9] == b"{":  # asked first: the length before it may have any bytes, such as those with which a pickle begins
+        return "safetensors"
     if head.startswith((b"PK\3\4", b"PK\5\6")):  # a first member, or the end of an archive of none
         return "zip"
     if head[257:262] == b"ustar":
         return "torch tar"
     if head.startswith(b"\x80"):  # pickles of protocol 2 and above
         return "torch stream"
-    if head[8:9] == b"{":
-        return "safetensors"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for prefix, accident in ACCIDENTS.items():
         if start.startswith(prefix):

@@ -71,6 +71,13 @@ def test_parts_that_are_storages_in_a_tar(forge, write):
     np.testing.assert_array_equal(read(write(forge.tar(members))).arrays["w"], [6, 7, 8])
 
 
+def test_a_safetensors_header_of_any_length(forge, write):
+    """Its first byte is that of a pickle, a zip or a web page for some."""
+    for length in range(60, 60 + 256):
+        raw = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+        assert read(write(forge.safetensors(raw, bytes(4)))).arrays == {"w": 0}
+
+
 def test_bfloat16(forge, write):
     values = np.array([1, -2.5, 3.140625, 1e38, 0, np.inf], np.float32)  # exact in bfloat16, but for one
     upper = (values.view(np.uint32) >> 16).astype(np.uint16)
