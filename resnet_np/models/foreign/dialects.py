@@ -22,7 +22,8 @@ NETS = "resnet18, 34, 50, 101, 152 and the CIFAR nets of 6n+2 layers"
 HUGGING_FACE = "Hugging Face"
 AKAMASTER, CHENYAOFO, KUANGLIU = "akamaster CIFAR", "chenyaofo CIFAR", "kuangliu CIFAR"
 TORCHVISION = "torchvision"
-HARMLESS = re.compile(r"(.*\.)?num_batches_tracked|(optimizer|scheduler|ema|criterion)\..*")
+# Counters of PyTorch's batch norm, and what belongs to training.
+HARMLESS = re.compile(r"(.*\.)?num_batches_tracked|(.*\.)?(optimizer|scheduler|criterion)\..*")
 
 
 class Dialect(NamedTuple):

@@ -138,7 +138,8 @@ def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: 
     named = {("buffer/" if ".running_" in name else "parameter/") + name: array for name, array in arrays.items()
              if name not in left_over}
     try:
-        named |= {f"normaliser/{name}": np.array(own["normaliser"][name], np.float32) for name in ("mean", "std")}
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            named |= {f"normaliser/{name}": np.array(own["normaliser"][name], np.float32) for name in ("mean", "std")}
         checkpoint = _rebuild(own, named)
     except ResNetNpError as error:
         raise WeightsError(one_line(error)) from error

@@ -157,6 +157,16 @@ def test_zeros_of_a_net_without_option_a(trained, written):
         load_weights(None, path, zero_pad="both")
 
 
+def test_what_changes_nothing_is_left_over(resnet8, written):
+    with np.load(resnet8[1]) as found:
+        arrays = dict(found)
+    others = {"module.bn1.num_batches_tracked": np.array(7), "epoch": np.array(3), "n_averaged": np.array(2.5, np.float32),
+              "module.optimizer.exp_avg": np.ones(3, np.float32), "module.criterion.weight": np.ones(10, np.float32)}
+    report = load_weights(None, written(arrays | others)).report
+    assert set(report.left_over) == {*others} and report.unknown == () and report.mapped == 37
+    assert any(line.startswith("left over  5: ") and line.endswith(" and 2 more") for line in report.lines())
+
+
 # A net, or the name of one
 def test_a_name_is_held_against_the_file(resnet8):
     assert same(load_weights("resnet8", resnet8[1]).checkpoint.net, resnet8[0])
