@@ -59,11 +59,12 @@ def _names(path: Path) -> list[str]:
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)
-        text = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"--classes: {path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"--classes: {path} is no text in UTF-8 (byte {error.start:,}); give one class name a line") from error
     if len(content) > LARGEST_LIST:
         raise InputError(f"--classes: {path} has more than {LARGEST_LIST:,} bytes; give one class name a line")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"--classes: {path} is no text in UTF-8 (byte {error.start:,}); give one class name a line") from error
     return [line.strip() for line in text.strip().splitlines()]

@@ -100,6 +100,13 @@ def test_errors_are_one_line(weights, tmp_path, capsys, monkeypatch, arguments, 
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
+def test_a_list_of_names_that_is_something_else(weights, tmp_path, capsys):
+    with (tmp_path / "names.txt").open("wb") as stream:
+        stream.truncate((16 << 20) + 1)
+    code, out, err = run(capsys, "convert", weights[0], tmp_path / "net.npz", "--classes", tmp_path / "names.txt")
+    assert (code, out) == (2, "") and "names.txt has more than 16,777,216 bytes; give one class name a line" in err
+
+
 def test_a_file_that_does_not_fit_is_reported_in_full(weights, tmp_path, capsys):
     with np.load(weights[0]) as found:
         arrays = {name: array for name, array in found.items() if name != "module.layer1.0.bn1.bias"}

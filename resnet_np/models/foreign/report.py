@@ -47,15 +47,13 @@ class Report:
         ]
         return [f"{what:11}{text}" for what, text in rows]
 
-    def objection(self) -> str | None:
-        """Why the file cannot be used, in part of a line: the first names and how many there are; None if it can."""
+    def objection(self) -> str:
+        """What is wrong with the file, in part of a line: the first names and how many there are."""
         faults = [
             *(f"{one_line(name, 80)} is {got}, expected {expected}" for name, got, expected in self.mis_shaped),
             *(f"{one_line(name, 80)} is missing" for name in self.missing),
             *(f"{one_line(name, 80)} has no place in it" for name in self.unknown),
         ]
-        if not faults:
-            return None
         more = len(faults) - FEW
         return f"{len(faults):,} of its tensors do not fit: {'; '.join(faults[:FEW])}{f'; and {more:,} more' * (more > 0)}"
 
