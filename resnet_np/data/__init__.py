@@ -2,13 +2,14 @@
 
 from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.loader import TrainLoader, evaluation_batches
-from resnet_np.data.normalise import CIFAR10, Normaliser
+from resnet_np.data.normalise import CIFAR10, IMAGENET, Normaliser, named_normaliser
 from resnet_np.data.randomness import generator
 from resnet_np.data.resize import resize
 from resnet_np.data.split import train_validation_split
 
 __all__ = [
     "CIFAR10",
+    "IMAGENET",
     "Normaliser",
     "TrainLoader",
     "crop_flip",
@@ -16,6 +17,7 @@ __all__ = [
     "evaluation_batches",
     "generator",
     "mixup",
+    "named_normaliser",
     "resize",
     "train_validation_split",
 ]

@@ -35,7 +35,7 @@ def test_convert(weights, tmp_path, capsys):
     code, out, err = run(capsys, "convert", path, tmp_path / "net.npz")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "file       weights.npz: npz, akamaster CIFAR names",
+        "file       weights.npz: npz, names of akamaster CIFAR",
         "net        resnet8, shortcut A (zeros half before, half after), width 2, 10 classes",
         "mapped     37 tensors",
         "assumed    zero pad: both",
@@ -113,8 +113,8 @@ def test_a_file_that_does_not_fit_is_reported_in_full(weights, tmp_path, capsys)
     np.savez(weights[0], **arrays)
     code, out, err = run(capsys, "convert", weights[0], tmp_path / "net.npz")
     assert code == 2 and err.count("\n") == 1 and "module.layer1.0.bn1.bias is missing" in err
-    assert out.splitlines() == ["file       weights.npz: npz, akamaster CIFAR names", "net        resnet8", "mapped     36 tensors",
-                                "missing    1: module.layer1.0.bn1.bias"]
+    assert out.splitlines() == ["file       weights.npz: npz, names of akamaster CIFAR", "net        resnet8",
+                                "mapped     36 tensors", "missing    1: module.layer1.0.bn1.bias"]
     assert not (tmp_path / "net.npz").exists()
 
 
@@ -130,4 +130,4 @@ def test_export_of_a_run_and_back(tmp_path, capsys, suffix):
     back = load_checkpoint(tmp_path / "back.npz")
     assert back.class_names == tuple("abcdefghij") and back.metadata == {"note": 1}
     assert all(np.array_equal(array, net_arrays(net)[name]) for name, array in net_arrays(back.net).items())
-    assert load_weights(None, tmp_path / "back.npz").report.dialect == "resnet_np checkpoint"
+    assert load_weights(None, tmp_path / "back.npz").report.dialect == "a resnet_np checkpoint"

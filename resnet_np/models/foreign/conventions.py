@@ -47,12 +47,18 @@ class Settled:
     assumed: dict[str, str]
 
 
+def leaves_open(name: str, architecture: Mapping[str, Any]) -> bool:
+    """Whether such a net is another one with the other of CHOICES[name]."""
+    if name == "zero_pad":
+        return architecture.get("shortcut") == "A"
+    return architecture["family"] == "resnet_imagenet" and architecture["depth"] in BOTTLENECKS
+
+
 def settle(dialect: str, architecture: Mapping[str, Any], wishes: Wishes) -> Settled:
     """Raises InputError for a wish that makes no sense, or that this net has no use for."""
     architecture, assumed = dict(architecture), {}
-    for name, use in (("zero_pad", architecture.get("shortcut") == "A"),
-                      ("stride_in", architecture["family"] == "resnet_imagenet" and architecture["depth"] in BOTTLENECKS)):
-        wish = getattr(wishes, name)
+    for name in CHOICES:
+        wish, use = getattr(wishes, name), leaves_open(name, architecture)
         if wish is not None and wish not in CHOICES[name]:
             raise InputError(f"{name}: got {wish!r}, expected {' or '.join(CHOICES[name])}")
         if wish is not None and not use:

@@ -39,7 +39,7 @@ class Report:
         shapes = [f"{name} {got} instead of {expected}" for name, got, expected in self.mis_shaped]
         lists = (("left over", self.left_over), ("unknown", self.unknown), ("missing", self.missing), ("mis-shaped", shapes))
         rows = [
-            ("file", f"{one_line(self.file)}: {self.container}, {self.dialect} names"),
+            ("file", f"{one_line(self.file)}: {self.container}, names of {self.dialect}"),
             ("net", self.net),
             ("mapped", f"{self.mapped:,} tensors"),
             *((what, _counted(names)) for what, names in lists if names),

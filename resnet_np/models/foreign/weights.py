@@ -15,7 +15,7 @@ from resnet_np.layers import BatchNorm2d
 from resnet_np.layers.watch import leaves
 from resnet_np.models.checkpoint import FAMILIES, LARGEST_IMAGE, Checkpoint, _rebuild, load_arrays, load_checkpoint, net_arrays
 from resnet_np.models.foreign import containers, header
-from resnet_np.models.foreign.conventions import Settled, Wishes, settle
+from resnet_np.models.foreign.conventions import CHOICES, Settled, Wishes, leaves_open, settle
 from resnet_np.models.foreign.dialects import HARMLESS, NETS, Dialect, deduce, detect, variant
 from resnet_np.models.foreign.layout import shapes
 from resnet_np.models.foreign.report import Report
@@ -23,8 +23,7 @@ from resnet_np.models.foreign.source import one_line
 from resnet_np.models.names import describe, name_of, parse_name
 from resnet_np.models.resnet import ResNet
 
-OURS = "resnet_np"
-_NOT_PART_OF_A_FILE = ("fused", "dropout")  # how a net computes and is trained, not what it is
+CHECKPOINT, EXPORT = "a resnet_np checkpoint", "a resnet_np export"
 
 
 class WeightsError(CheckpointError):
@@ -82,7 +81,7 @@ def load_weights(
     if isinstance(model_or_name, ResNet):
         if _identity(model_or_name) != _identity(net):
             raise CheckpointError(f"weights: {one_line(path, 4096)}: it holds {_what(net)}, but the net to be filled is "
-                                  f"{_what(model_or_name)}")
+                                  f"{_what(model_or_name)}{_hint(model_or_name, imported)}")
         _fill(model_or_name, net)
         imported.checkpoint.net = model_or_name
     return imported
@@ -110,10 +109,10 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _own_checkpoint(path: Path, wishes: Wishes) -> Imported:
-    _refuse(wishes, "a checkpoint of resnet_np")
+    _refuse(wishes, CHECKPOINT)
     checkpoint = load_checkpoint(path)
     count = len(net_arrays(checkpoint.net))
-    return Imported(checkpoint, Report(path.name, "npz", f"{OURS} checkpoint", _what(checkpoint.net), count))
+    return Imported(checkpoint, Report(path.name, "npz", CHECKPOINT, _what(checkpoint.net), count))
 
 
 def _refuse(wishes: Wishes, what: str) -> None:
@@ -133,10 +132,9 @@ def _weights(path: Path, wishes: Wishes, classes: int | None) -> Imported:
 
 
 def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: dict[str, Any], wishes: Wishes) -> Imported:
-    _refuse(wishes, "an export of resnet_np")
-    left_over = tuple(name for name in arrays if HARMLESS.fullmatch(name))
-    named = {("buffer/" if ".running_" in name else "parameter/") + name: array for name, array in arrays.items()
-             if name not in left_over}
+    _refuse(wishes, EXPORT)
+    tensors = {name: array for name, array in arrays.items() if not HARMLESS.fullmatch(name)}
+    named = {("buffer/" if ".running_" in name else "parameter/") + name: array for name, array in tensors.items()}
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
             named |= {f"normaliser/{name}": np.array(own["normaliser"][name], np.float32) for name in ("mean", "std")}
@@ -145,9 +143,9 @@ def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: 
         raise WeightsError(one_line(error)) from error
     except Exception as error:  # values of any type may stand in it
         raise WeightsError(f"what it says about its net is damaged ({one_line(error)}); get it again") from error
-    _check_values({name: array for name, array in arrays.items() if name not in left_over})
-    count = len(arrays) - len(left_over)
-    return Imported(checkpoint, Report(path.name, container, f"{OURS} export", _what(checkpoint.net), count, left_over))
+    _check_values(tensors)
+    left_over = tuple(name for name in arrays if name not in tensors)
+    return Imported(checkpoint, Report(path.name, container, EXPORT, _what(checkpoint.net), len(tensors), left_over))
 
 
 def _foreign(path: Path, container: str, arrays: dict[str, np.ndarray], wishes: Wishes, classes: int | None) -> Imported:
@@ -191,8 +189,8 @@ def _compare(
     mis_shaped = {name: (array.shape, expected[name]) for name, array in found.items() if array.shape != expected[name]}
     known = set(theirs.values())
     others = [name for name in arrays if name not in known]
-    left_over = [name for name in others if HARMLESS.fullmatch(name) or not arrays[name].ndim]
-    unknown = [name for name in others if name not in set(left_over)]
+    harmless = {name: bool(HARMLESS.fullmatch(name)) or not arrays[name].ndim for name in others}
+    left_over, unknown = ([name for name in others if harmless[name] is wanted] for wanted in (True, False))
     net = f"resnet{architecture['depth']}"
     report = Report(
         file, container, dialect.name, net, len(found) - len(mis_shaped), tuple(left_over), tuple(unknown),
@@ -232,7 +230,16 @@ def _checkpoint(path: Path, net: ResNet, settled: Settled, report: Report) -> Ch
 
 
 def _identity(net: ResNet) -> dict[str, Any]:
-    return {name: value for name, value in net.architecture.items() if name not in _NOT_PART_OF_A_FILE}
+    """The architecture without what makes no difference to such a net."""
+    without = {"fused", "dropout", *(name for name in CHOICES if not leaves_open(name, net.architecture))}
+    return {name: value for name, value in net.architecture.items() if name not in without}
+
+
+def _hint(net: ResNet, imported: Imported) -> str:
+    """What to do where the file may be of that net, but what it does not say was assumed to be otherwise."""
+    wanted, found = net.architecture, imported.checkpoint.net.architecture
+    names = [name for name in CHOICES if name in imported.report.assumed and wanted.get(name) not in (None, found[name])]
+    return "".join(f"; the file does not say {name}: if it is that of the net, pass {name}={wanted[name]!r}" for name in names)
 
 
 def _what(net: ResNet) -> str:

@@ -54,7 +54,7 @@ def test_a_round_trip_gives_the_same_bits(checkpoint, tmp_path, suffix, name, op
     assert after.metadata == {"dataset": before.metadata["dataset"], "note": "é"} and after.velocities == {}
     assert (after.net.children["bn1"].momentum, after.net.children["bn1"].eps) == (0.25, 1e-3)
     report = imported.report
-    assert report.assumed == {} and report.dialect == "resnet_np export" and report.container == suffix[1:]
+    assert report.assumed == {} and report.dialect == "a resnet_np export" and report.container == suffix[1:]
     assert report.mapped == len(copies) and len(report.left_over) == count - len(copies) > 0
     assert {key.rpartition(".")[2] for key in report.left_over} == {"num_batches_tracked"}
 
@@ -91,7 +91,7 @@ def test_an_export_that_lost_its_description_is_torchvisions(checkpoint, tmp_pat
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_nothing_about_an_export_may_be_said_anew(checkpoint, tmp_path, suffix):
     export(checkpoint(), tmp_path / f"net{suffix}")
-    with pytest.raises(InputError, match="normaliser: the file is an export of resnet_np, which says that itself; leave it out"):
+    with pytest.raises(InputError, match="normaliser: the file is a resnet_np export, which says that itself; leave it out"):
         load_weights(None, tmp_path / f"net{suffix}", normaliser="imagenet")
 
 

@@ -77,7 +77,7 @@ def test_what_a_file_says_and_what_is_assumed(
         "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "container": "npz", "dialect": dialect,
         "assumed": report.assumed}}
     text = report.lines()
-    assert text[0] == f"file       {path.name}: npz, {dialect} names"
+    assert text[0] == f"file       {path.name}: npz, names of {dialect}"
     assert text[1].startswith(f"net        {name}, ") and text[1].endswith(f"width 4, {classes:,} classes")
     assert f"assumed    normaliser: {normaliser}" in text and f"mapped     {len(net_arrays(net))} tensors" in text
     assert f"left over  1: {report.left_over[0]}" in text and not any(line.startswith("missing") for line in text)
@@ -193,8 +193,9 @@ def test_a_net_is_filled_in_place(resnet8, dtype):
 def test_another_net_is_left_alone(resnet8, options):
     net = build("resnet8", **{"width": 2} | options, seed=9)
     before = {name: array.copy() for name, array in net_arrays(net).items()}
-    with pytest.raises(CheckpointError, match=r"it holds resnet8, shortcut A \(.*\), width 2, 10 classes, but the net to be"):
+    with pytest.raises(CheckpointError, match=r"it holds resnet8, shortcut A \(.*\), width 2, 10 classes, but the net") as caught:
         load_weights(net, resnet8[1])
+    assert ("; the file does not say zero_pad" in str(caught.value)) == ("zero_pad" in options)
     for name, array in net_arrays(net).items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -209,6 +210,21 @@ def test_a_net_is_left_alone_by_a_damaged_file(trained, spelled, written):
     assert all(np.array_equal(array, before[name]) for name, array in net_arrays(net).items())
 
 
+def test_a_net_that_differs_in_what_no_file_says(trained, written, resnet8):
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(build("resnet8", width=2, zero_pad="end"), resnet8[1])
+    assert str(caught.value).endswith("(zeros after), width 2, 10 classes; the file does not say zero_pad: if it is that of the "
+                                      "net, pass zero_pad='end'")
+    net = build("resnet8", width=2, zero_pad="end", seed=9)
+    load_weights(net, resnet8[1], zero_pad="end")
+    assert same(net, resnet8[0])
+    # Neither makes a difference to these.
+    for name, options in ("resnet8", {"shortcut": "B", "zero_pad": "end"}), ("resnet18", {"stride_in": "1x1"}):
+        ours, net = trained(name, width=2, **options), build(name, width=2, **options, seed=9)
+        load_weights(net, written(net_arrays(ours)))
+        assert same(net, ours)
+
+
 # Checkpoints of ours
 def test_a_checkpoint_of_ours(trained, tmp_path):
     net = trained("plain8", width=2, dropout=0.25)
@@ -219,12 +235,12 @@ def test_a_checkpoint_of_ours(trained, tmp_path):
     imported = load_weights("plain8", tmp_path / "best.npz")
     assert same(imported.checkpoint.net, net) and imported.checkpoint.net.architecture == net.architecture
     assert (imported.checkpoint.metadata, imported.checkpoint.image_size, imported.checkpoint.crop) == ({"epoch": 3}, 48, 0.75)
-    assert imported.report.lines() == ["file       best.npz: npz, resnet_np checkpoint names",
+    assert imported.report.lines() == ["file       best.npz: npz, names of a resnet_np checkpoint",
                                        "net        plain8, no shortcuts, width 2, 10 classes", "mapped     37 tensors"]
     other = build("plain8", width=2, seed=5)
     load_weights(other, tmp_path / "best.npz")
     assert same(other, net) and other.children["layer3"].children["0"].children["bn2"].eps == 1e-3
-    with pytest.raises(InputError, match="zero_pad, crop: the file is a checkpoint of resnet_np, which says that itself"):
+    with pytest.raises(InputError, match="zero_pad, crop: the file is a resnet_np checkpoint, which says that itself"):
         load_weights(None, tmp_path / "best.npz", zero_pad="end", crop=0.5)
     with pytest.raises(CheckpointError, match="it holds plain8, no shortcuts, width 2, 10 classes, expected a resnet8"):
         load_weights("resnet8", tmp_path / "best.npz")
