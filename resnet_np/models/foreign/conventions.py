@@ -1,8 +1,8 @@
 """What a weight file leaves open about its net, and what those who wrote it do.
 
 Neither the side of option A's zeros, nor the place of a bottleneck's stride, nor anything about pictures leaves a trace in names
-and shapes. (Nor do two options of Hugging Face's class, `downsample_in_bottleneck` and `downsample_in_first_stage`, which are False
-in the nets that are handed around; nor the activation.)
+and shapes. Nor do these, which cannot be given, since the nets here know nothing else: another activation than ReLU, dilation,
+pools before strides that smooth (timm's `aa`), a max pool after a 3x3 stem, and Hugging Face's `downsample_in_first_stage`.
 """
 
 from collections.abc import Mapping, Sequence
