@@ -22,7 +22,7 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     N, C, H, W = images.shape
     if (H, W) == (size, size):
         return images
-    rows, columns = _weights(H, size), _weights(W, size)
+    rows, columns = interpolation(H, size), interpolation(W, size)
     out = np.empty((N, C, size, size), np.uint8)
     for start in range(0, N, _CHUNK):
         exact = rows @ images[start:start + _CHUNK].astype(np.float32) @ columns.T
@@ -31,8 +31,8 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _weights(old: int, new: int) -> np.ndarray:
-    """(new, old): row i holds what new pixel i takes of each old one. A triangle around its centre; each row sums to 1."""
+def interpolation(old: int, new: int) -> np.ndarray:
+    """(new, old), float32: row i holds what new pixel i takes of each old one. A triangle around its centre; each row sums to 1."""
     scale = old / new
     reach = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale - 0.5
