@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_np.cli import options as shared
-from resnet_np.errors import CheckpointError, InputError
+from resnet_np.cli import weights
+from resnet_np.errors import InputError
 
 if TYPE_CHECKING:
     from resnet_np.training import Evaluation
@@ -17,7 +18,7 @@ SPLITS = ("test", "validation", "train")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder (its best.npz is used) or an .npz file")
+    parser.add_argument("run", type=Path, metavar="RUN_OR_WEIGHTS", help=weights.HELP)
     parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to evaluate on (default: test)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument(
@@ -29,21 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
-    path = options.run / "best.npz" if options.run.is_dir() else options.run
-    if options.run.is_dir() and not path.is_file():
-        raise CheckpointError(f"evaluate: the folder {options.run} holds no best.npz; name a folder that `resnet-np train` wrote")
-    from resnet_np.data import evaluation_batches, train_validation_split
-    from resnet_np.models import load_checkpoint
-
-    checkpoint = load_checkpoint(path)
+    notes = sys.stderr if options.json else sys.stdout
+    path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     import data_tools
+    from resnet_np.data import evaluation_batches, train_validation_split
     from resnet_np.training import evaluate, provenance
     from resnet_np.training.run import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
 
     trained_on = checkpoint.metadata.get("dataset", {})
-    notes = sys.stderr if options.json else sys.stdout
     pictures = data_tools.find(shared.data_spec(options.data, trained_on), say=lambda line: print(line, file=notes), progress=False,
                                image_size=checkpoint.image_size, crop=checkpoint.crop)
     if pictures.classes != checkpoint.class_names:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_np.cli import options as shared
-from resnet_np.cli import runs
+from resnet_np.cli import runs, weights
 from resnet_np.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ HELP = "go on with pretrained weights, on CIFAR-10 or a folder of your own pictu
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from resnet_np.training.finetune_config import FinetuneConfig
 
-    parser.add_argument("weights", nargs="?", metavar="WEIGHTS",
-                        help="a run's folder, a checkpoint, or a weight file of PyTorch, timm, Hugging Face ...: see convert")
+    parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help=weights.HELP)
     parser.add_argument("--zero-pad", choices=["both", "end"], help="of foreign weights with option A's shortcuts: they do not say")
     parser.add_argument("--stride-in", choices=["3x3", "1x1"], help="of foreign weights with bottlenecks: they do not say")
     runs.add_arguments(parser, FinetuneConfig, hidden=("weights",))
@@ -43,7 +42,8 @@ def _start(options: argparse.Namespace) -> None:
         raise InputError("finetune: which weights? name a weight file, a checkpoint or a run's folder")
     changes = runs.changes(options, FinetuneConfig)
     config = finetune_preset(changes.pop("preset", "whole"), **changes)
-    source = _source(options)
+    overrides = {"zero_pad": options.zero_pad, "stride_in": options.stride_in}
+    _, source = weights.load(Path(options.weights), "finetune", runs.say, **overrides)
     pictures = _pictures(options, options.data, config, source)
     name = f"{pictures.name}-{Path(options.weights).stem}-{config.preset}-seed{config.seed}"
     with RunFolder.open(options.out or RunFolder.fresh(Path("runs"), name), resume=False) as folder:
@@ -60,17 +60,6 @@ def _resume(options: argparse.Namespace) -> None:
         config, source = runs.recipe_to_resume(options, folder, FinetuneConfig)
         pictures = _pictures(options, shared.data_spec(options.data, source.metadata.get("dataset", {})), config, source)
         runs.carry_out(FinetuneRun(config, pictures, folder, source), options)
-
-
-def _source(options: argparse.Namespace) -> "Checkpoint":
-    """The weights to start from; says what they were taken for."""
-    from resnet_np.models import load_weights
-
-    path = Path(options.weights)
-    found = load_weights(None, path / "best.npz" if path.is_dir() else path, zero_pad=options.zero_pad, stride_in=options.stride_in)
-    for line in found.report.lines():
-        runs.say(line)
-    return found.checkpoint
 
 
 def _pictures(options: argparse.Namespace, spec: str | None, config: "FinetuneConfig", source: "Checkpoint") -> "Pictures":

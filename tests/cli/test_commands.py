@@ -40,7 +40,7 @@ def trained(data, tmp_path_factory):
     ("train --threads 0", "--threads: got 0"),
     ("train --resume", "--out RUN"),
     ("train --resume --out /no/such/run", "there is no run in"),
-    ("evaluate /no/such/run", "is not there"),
+    ("evaluate /no/such/run", "there is no such file"),
     ("summary resnet19", "resnet14 and resnet20"),
     ("summary resnet20 --image-size 0", "--image-size: got 0"),
     ("summary resnet20 --classes 1", "--classes: got 1"),

@@ -46,7 +46,7 @@ def test_a_folder_of_pictures(photos, weights, tmp_path, capsys):
     out = tmp_path / "run"
     assert run("finetune", weights, "--data", photos, "--preset", "head", "--epochs", "3", "--batch-size", "8", "--out", out) == 0
     text = capsys.readouterr().out
-    for words in ("net.safetensors", "72 pictures went through the frozen trunk once", "a new head of 3 classes, trunk frozen"):
+    for words in ("72 pictures went through the frozen trunk once", "a new head of 3 classes, trunk frozen"):
         assert words in text
     assert max(map(len, text.splitlines()[:12])) <= 130
     checkpoint = load_checkpoint(out / "best.npz")
@@ -81,7 +81,7 @@ def test_a_wide_range_of_nets(photos, tmp_path):
     ((), "which weights? name a weight file"), (("missing.th",), "missing.th"), (("{photos}",), "best.npz"),
     (("{weights}", "--freeze", "9"), "--freeze: got 9, but resnet8 has 3 stages"), (("--resume",), "which run?"),
     (("{weights}", "--head", "keep"), "--head keep: the weights know the classes a, b, c, d"),
-    (("{weights}", "--zero-pad", "end"), "zero_pad: the file is an export of resnet_np")])
+    (("{weights}", "--zero-pad", "end"), "zero_pad: the file is a resnet_np export")])
 def test_bad_requests_are_one_line(arguments, words, photos, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     given = [argument.format(photos=photos, weights=weights) for argument in arguments]

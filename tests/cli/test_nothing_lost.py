@@ -106,5 +106,5 @@ def test_evaluating_what_is_no_run(data, folder, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no best.npz" in refused(capsys, "evaluate", empty, "--data", data)
-    assert "cut short" in refused(capsys, "evaluate", folder / "config.json", "--data", data)
+    assert "it begins with" in refused(capsys, "evaluate", folder / "config.json", "--data", data)
     assert list(empty.iterdir()) == []

@@ -1,0 +1,31 @@
+"""Weights that the user names: a run's folder, a checkpoint, or somebody else's weight file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_np.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from resnet_np.models import Checkpoint
+
+HELP = "a run's folder (its best.npz is used), a checkpoint, or a weight file of PyTorch, timm, Hugging Face ...: see convert"
+
+
+def load(given: Path, command: str, say: Callable[[str], None], **wishes: Any) -> "tuple[Path, Checkpoint]":
+    """The file that was read, and what it holds; `say` is told what a foreign file was taken for.
+
+    wishes: what a foreign file leaves open, as for `load_weights`. Raises CheckpointError, in one line.
+    """
+    from resnet_np.models import load_checkpoint, load_weights
+
+    if given.is_dir():
+        path = given / "best.npz"
+        if not path.is_file():
+            raise CheckpointError(f"{command}: the folder {given} holds no best.npz; name one that `resnet-np train` or finetune wrote")
+        return path, load_checkpoint(path)
+    found = load_weights(None, given, **wishes)
+    if found.report.assumed:
+        for line in found.report.lines():
+            say(line)
+    return given, found.checkpoint
