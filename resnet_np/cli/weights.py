@@ -22,7 +22,7 @@ def load(given: Path, command: str, say: Callable[[str], None], **wishes: Any) -
     if given.is_dir():
         path = given / "best.npz"
         if not path.is_file():
-            raise CheckpointError(f"{command}: the folder {given} holds no best.npz; name one that `resnet-np train` or finetune wrote")
+            raise CheckpointError(f"{command}: the folder {given} holds no best.npz; name one that train or finetune wrote")
         return path, load_checkpoint(path)
     found = load_weights(None, given, **wishes)
     if found.report.assumed:
