@@ -1,10 +1,11 @@
 """What every test may ask for.
 
-$RESNET_NP_REQUIRE, a comma list of `peers` (PyTorch) and `shared` (the project's ../shared folder), turns the skip of a
-test that lacks one of them into a failure: CI sets it.
+$RESNET_NP_REQUIRE, a comma list of `peers` (PyTorch), `shared` (the project's ../shared folder) and `notebooks` (jupytext and
+nbclient), turns the skip of a test that lacks one of them into a failure: CI sets it.
 """
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-REQUIREMENTS = ("peers", "shared")
+REQUIREMENTS = ("peers", "shared", "notebooks")
 
 matplotlib.use("Agg")
 
@@ -52,6 +53,14 @@ def shared():
 def torch():
     """PyTorch on two threads."""
     return _torch()
+
+
+@pytest.fixture(scope="session")
+def notebook_tools():
+    """Skips the test where notebooks cannot be built."""
+    for package in ("jupytext", "nbclient", "nbformat", "ipykernel"):
+        if importlib.util.find_spec(package) is None:
+            _missing("notebooks", f"{package} is not installed (python -m pip install '.[test]')")
 
 
 @pytest.fixture
