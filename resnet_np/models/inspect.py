@@ -86,7 +86,7 @@ def responses(net: ResNet, x: np.ndarray) -> dict[str, float]:
     """The standard deviation of every layer's response to x (N, 3, H, W), in order of computation: He et al. 2015, figure 7.
 
     A response is what batch norm hands on, before addition and ReLU; deviations are over all pictures, channels and pixels. By the
-    name of the batch norm, "bn1", "layer1.0.bn1" ...; those of projection shortcuts are left out, as they are no layers of the branch.
+    name of the batch norm, "bn1", "layer1.0.bn1" ...; projection shortcuts are left out: they are no layers of the branch.
     """
     found: dict[str, float] = {}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,3 +22,16 @@ def tidy(axes: Axes) -> None:
 def save(figure: Figure, path: Path | BinaryIO) -> None:
     """Write the figure as a PNG. Figures here are made without pyplot: nothing stays open, no display is needed."""
     figure.savefig(path, dpi=DPI, format="png")
+
+
+def frame(axes: Axes) -> None:
+    """For a picture: no ticks, and a thin grey line around it."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color=GREY, linewidth=0.5)
+
+
+def as_image(picture: np.ndarray) -> np.ndarray:
+    """uint8 (3, H, W), as data sets hold it -> (H, W, 3) from 0 to 1, as matplotlib draws it."""
+    return picture.transpose(1, 2, 0) / 255
