@@ -1,7 +1,7 @@
 """One run: what it trains on, the net, the optimiser, and where it is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,7 +14,7 @@ from resnet_np.layers import Layer
 from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
-from resnet_np.training import provenance
+from resnet_np.training import novelty, provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.provenance import Pictures
@@ -189,6 +189,21 @@ class Run:
             load_arrays(self.net, net_arrays(load_checkpoint(self.folder.best).net))
         except CheckpointError as error:
             raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {self.folder.last}") from error
+
+    def describe_pictures(self) -> None:
+        """Add to the best checkpoint what its training pictures have in common; its weights must have been restored.
+
+        No more pictures are looked at than the run has trained on, so that a trial of a few steps ends when they end.
+        """
+        best = load_checkpoint(self.folder.best)
+        if best.typical:  # a finished run was resumed
+            return
+        images = self.pictures.train_images
+        typical = novelty.learn(
+            self.net, self.normaliser, images[self.train], images[self.validation], image_size=self.image_size,
+            seed=self.config.seed, most=min(novelty.MOST, self.progress.step * self.config.batch_size))
+        if typical:
+            save_checkpoint(self.folder.best, replace(best, typical=typical))
 
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
