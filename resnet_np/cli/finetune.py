@@ -43,7 +43,7 @@ def _start(options: argparse.Namespace) -> None:
     changes = runs.changes(options, FinetuneConfig)
     config = finetune_preset(changes.pop("preset", "whole"), **changes)
     overrides = {"zero_pad": options.zero_pad, "stride_in": options.stride_in}
-    _, source = weights.load(Path(options.weights), "finetune", runs.say, **overrides)
+    _, source = weights.load(Path(options.weights), "finetune", runs.say, headless=True, **overrides)
     pictures = _pictures(options, options.data, config, source)
     name = f"{pictures.name}-{Path(options.weights).stem}-{config.preset}-seed{config.seed}"
     with RunFolder.open(options.out or RunFolder.fresh(Path("runs"), name), resume=False) as folder:

@@ -99,7 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with warnings.catch_warnings(action="ignore"):  # parsers warn about oddities of a damaged file before they refuse it
             arrays = _read_arrays(path)
-            return _rebuild(json.loads(arrays.pop("header").item()), arrays)
+            return rebuild(json.loads(arrays.pop("header").item()), arrays)
     except ResNetNpError as error:
         raise CheckpointError(f"checkpoint: {path} does not fit: {_one_line(error)}") from error
     except Exception as error:  # zip, NumPy and JSON each have their own for a damaged file; none may reach the user
@@ -198,7 +198,9 @@ def _one_line(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
+def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
+    """What a header and the arrays under their names in the file make up. Raises CheckpointError, KeyError, TypeError or ValueError
+    for what does not fit together."""
     if header["format"] != FORMAT:
         raise CheckpointError(f"its format is {header['format']!r}, this version of resnet_np reads {FORMAT}")
     architecture, metadata, batch_norm = dict(header["architecture"]), header["metadata"], header["batch_norm"]

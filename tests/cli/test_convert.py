@@ -38,11 +38,7 @@ def test_convert(weights, tmp_path, capsys):
         "file       weights.npz: npz, names of akamaster CIFAR",
         "net        resnet8, shortcut A (zeros half before, half after), width 2, 10 classes",
         "mapped     37 tensors",
-        "assumed    zero pad: both",
-        "assumed    normaliser: imagenet",
-        "assumed    image size: 32",
-        "assumed    crop: 1.0",
-        "assumed    class names: CIFAR-10's",
+        "assumed    zero pad both, normaliser imagenet, image size 32, crop 1.0, class names CIFAR-10's",
         "           The file does not say what is assumed; see convert --help for how to say it.",
         f"written    {tmp_path / 'net.npz'}",
     ]

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from data_tools import shapes10
 from resnet_np.cli import main
@@ -75,6 +76,17 @@ def test_a_wide_range_of_nets(photos, tmp_path):
     assert run("finetune", path, "--data", photos, "--epochs", "1", "--batch-size", "8", "--out", tmp_path / "run") == 0
     found = load_checkpoint(tmp_path / "run" / "best.npz")
     assert (found.image_size, found.crop, found.net.architecture["classes"]) == (64, 0.875, 3)
+
+
+def test_a_backbone_without_a_head(photos, weights, tmp_path, capsys):
+    """As Hugging Face publishes them: everything but the last layer."""
+    tensors = {f"module.{name}": array for name, array in load_file(weights).items() if not name.startswith("fc.")}
+    save_file(tensors, tmp_path / "trunk.safetensors")
+    recipe = ("--data", photos, "--epochs", "1", "--batch-size", "16")
+    assert run("finetune", tmp_path / "trunk.safetensors", *recipe, "--out", tmp_path / "run") == 0
+    assert "a new head of 3 classes" in capsys.readouterr().out
+    assert run("evaluate", tmp_path / "trunk.safetensors", "--data", photos) == 2
+    assert "it has no head (module.fc.weight)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -38,12 +38,13 @@ class Report:
         """For the user."""
         shapes = [f"{name} {got} instead of {expected}" for name, got, expected in self.mis_shaped]
         lists = (("left over", self.left_over), ("unknown", self.unknown), ("missing", self.missing), ("mis-shaped", shapes))
+        assumed = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.assumed.items())
         rows = [
             ("file", f"{one_line(self.file)}: {self.container}, names of {self.dialect}"),
             ("net", self.net),
             ("mapped", f"{self.mapped:,} tensors"),
             *((what, _counted(names)) for what, names in lists if names),
-            *(("assumed", f"{name.replace('_', ' ')}: {value}") for name, value in self.assumed.items()),
+            *([("assumed", assumed)] if assumed else []),
         ]
         return [f"{what:11}{text}" for what, text in rows]
 

@@ -13,7 +13,7 @@ from resnet_np.data.normalise import Normaliser
 from resnet_np.errors import CheckpointError, InputError, ResNetNpError
 from resnet_np.layers import BatchNorm2d
 from resnet_np.layers.watch import leaves
-from resnet_np.models.checkpoint import FAMILIES, LARGEST_IMAGE, Checkpoint, _rebuild, load_arrays, load_checkpoint, net_arrays
+from resnet_np.models.checkpoint import FAMILIES, LARGEST_IMAGE, Checkpoint, load_arrays, load_checkpoint, net_arrays, rebuild
 from resnet_np.models.foreign import containers, header
 from resnet_np.models.foreign.conventions import CHOICES, Settled, Wishes, leaves_open, settle
 from resnet_np.models.foreign.dialects import HARMLESS, NETS, Dialect, deduce, detect, variant
@@ -32,6 +32,10 @@ class WeightsError(CheckpointError):
     def __init__(self, message: str, report: Report | None = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class HeadlessError(WeightsError):
+    """A weight file that ends before the last layer: it has no classes of its own."""
 
 
 @dataclass
@@ -74,7 +78,7 @@ def load_weights(
     try:
         imported = _own_checkpoint(path, wishes) if _is_checkpoint(path) else _weights(path, wishes, classes)
     except WeightsError as error:
-        raise WeightsError(f"weights: {one_line(path, 4096)}: {error}", error.report) from None
+        raise type(error)(f"weights: {one_line(path, 4096)}: {error}", error.report) from None
     net = imported.checkpoint.net
     if isinstance(model_or_name, str) and name_of(net) != model_or_name:
         raise CheckpointError(f"weights: {one_line(path, 4096)}: it holds {_what(net)}, expected a {model_or_name}")
@@ -138,7 +142,7 @@ def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: 
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
             named |= {f"normaliser/{name}": np.array(own["normaliser"][name], np.float32) for name in ("mean", "std")}
-        checkpoint = _rebuild(own, named)
+        checkpoint = rebuild(own, named)
     except ResNetNpError as error:
         raise WeightsError(one_line(error)) from error
     except Exception as error:  # values of any type may stand in it
@@ -157,8 +161,8 @@ def _foreign(path: Path, container: str, arrays: dict[str, np.ndarray], wishes: 
     head = any(dialect.file_name(f"fc.{name}") in arrays for name in ("weight", "bias"))
     report, found = _compare(path.name, container, dialect, architecture, arrays, head)
     if not head and classes is None:
-        raise WeightsError(f"it has no head ({dialect.file_name('fc.weight')}), only the layers before it; load_weights(..., "
-                           "classes=10) gives it a fresh one for fine-tuning", report)
+        raise HeadlessError(f"it has no head ({dialect.file_name('fc.weight')}), only the layers before it; finetune, and "
+                            "load_weights(..., classes=10), give it a fresh one", report)
     if head and classes is not None:
         raise InputError(f"classes: {path.name} has a head of {architecture['classes']} outputs already; leave it out")
     settled = settle(dialect.name, architecture, wishes)
