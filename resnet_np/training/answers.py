@@ -28,6 +28,12 @@ class Answers:
         """(N,): the probability of that class."""
         return self.probabilities.max(1)
 
+    @property
+    def confusion(self) -> np.ndarray:
+        """(K, K) of counts: row true class, column answer."""
+        K = self.probabilities.shape[1]
+        return np.bincount(self.labels * K + self.chosen, minlength=K * K).reshape(K, K)
+
     def mistakes(self) -> np.ndarray:
         """The numbers of the pictures that were taken for another class, the most confident first; of equal ones the first."""
         wrong = np.flatnonzero(self.chosen != self.labels)

@@ -16,8 +16,8 @@ def features(maps: Mapping[str, np.ndarray], picture: np.ndarray | None = None, 
              ) -> Figure:
     """Draw feature maps: a row a place, with its name and size, a column a channel.
 
-    maps      {"layer1.0": (C, OH, OW), ...}, from the picture to the head; of more than `rows` places, evenly chosen ones, first and
-              last among them
+    maps      {"layer1.0": (C, OH, OW), ...}, from the picture to the head; of more than `rows` places, some at equal
+              distances, the first and the last among them
     picture   (3, H, W), uint8, drawn above them
     channels  how many of each place: those whose pixels differ most, by standard deviation, in their own order
     A row has one scale, from 0, or its lowest value where that is below, to its highest. Raises InputError if there is no map.

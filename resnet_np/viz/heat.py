@@ -15,7 +15,7 @@ _SHARE = 0.65  # of a pixel that is heat; the rest is the picture in grey
 
 
 def heat_maps(pictures: np.ndarray, heats: np.ndarray, titles: Sequence[str], captions: Sequence[Sequence[str]]) -> Figure:
-    """Draw pictures in columns, and below each picture its heat maps, laid over the picture in grey.
+    """Draw pictures in columns, and below each picture its heat maps, laid over the picture in grey; one picture alone, in a row.
 
     pictures  (N, 3, H, W), uint8
     heats     (N, M, H, W), not negative; each map is scaled by its own largest value, so that maps show where, not how much
@@ -29,8 +29,9 @@ def heat_maps(pictures: np.ndarray, heats: np.ndarray, titles: Sequence[str], ca
     if not fits:
         raise InputError(f"heat_maps: expected pictures (N, 3, H, W), heats (N, M, H, W), N titles and M rows of N captions, got "
                          f"{pictures.shape}, {heats.shape}, {len(titles)} and {[len(row) for row in captions]}")
-    figure = Figure(figsize=(0.7 + 1.5 * max(N, 2), 0.1 + 1.62 * (M + 1)), layout="constrained")
-    grid = figure.subplots(M + 1, N, squeeze=False)
+    rows, columns = (1, M + 1) if N == 1 else (M + 1, N)
+    figure = Figure(figsize=(0.7 + 1.5 * columns, 0.1 + 1.7 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(M + 1, N)
     for n in range(N):
         image = as_image(pictures[n])
         grid[0, n].imshow(image, interpolation="nearest")
@@ -40,7 +41,8 @@ def heat_maps(pictures: np.ndarray, heats: np.ndarray, titles: Sequence[str], ca
             grid[m + 1, n].set_title(captions[m][n], fontsize=8, pad=3)
     for axes in grid.ravel():
         frame(axes)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _MAP), ax=grid[1:, :], fraction=0.05, pad=0.02, aspect=12 * M)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _MAP), ax=grid[1:, :], fraction=0.05, pad=0.02,
+                          aspect=12 * max(1, rows - 1))
     bar.set_label("heat (% of the map's largest)", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure

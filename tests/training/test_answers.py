@@ -16,6 +16,7 @@ def test_mistakes_begin_with_the_most_confident():
     found = Answers(probabilities, np.array([1, 1, 0, 1, 0]))
     assert found.mistakes().tolist() == [4, 0, 1, 2]  # 3 is right
     assert found.chosen.tolist() == [0, 0, 1, 1, 1] and found.confidence.tolist() == [0.9, 0.8, 0.7, 0.8, 0.95]
+    np.testing.assert_array_equal(found.confusion, [[0, 2], [2, 1]])
     assert Answers(probabilities, np.array([0, 0, 1, 1, 1])).mistakes().tolist() == []
     equal = Answers(np.full((3, 2), 0.5), np.array([1, 0, 1]))
     assert equal.mistakes().tolist() == [0, 2]
