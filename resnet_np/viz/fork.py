@@ -1,6 +1,7 @@
 """A residual block as a picture: what flows forward through it, and what flows back."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,16 +33,16 @@ def fork(forward: Mapping[str, np.ndarray], backward: Mapping[str, np.ndarray] |
     _box(axes, 3.1, 1.0, 1.9, "main(x)\nconv, bn, relu,\nconv, bn")
     _box(axes, 6.2, 1.0, 0.6, "+")
     _box(axes, 8.35, 1.0, 0.9, "relu")
-    for start, end in (((-0.1, 1.0), (2.1, 1.0)), ((4.1, 1.0), (5.85, 1.0)), ((6.55, 1.0), (7.85, 1.0)), ((8.85, 1.0), (10.5, 1.0))):
-        _arrow(axes, start, end)
+    for start, end in ((-0.1, 2.1), (4.1, 5.85), (6.55, 7.85), (8.85, 10.5)):
+        _arrow(axes, (start, 1.0), (end, 1.0))
     axes.plot([1.5, 1.5, 6.2], [1.0, 3.0, 3.0], color=GREY, linewidth=1.4, solid_capstyle="butt")
     axes.plot(1.5, 1.0, "o", color=GREY, markersize=5)
     _arrow(axes, (6.2, 3.0), (6.2, 1.35))
     for name, (x, y) in _PLACES.items():
-        axes.text(x, y + 0.16, f"{name}\n{_numbers(forward[name])}", color=BLUE, family="monospace", ha="center", va="bottom", fontsize=8)
+        look: dict[str, Any] = {"family": "monospace", "ha": "center", "fontsize": 8}
+        axes.text(x, y + 0.16, f"{name}\n{_numbers(forward[name])}", color=BLUE, va="bottom", **look)
         if backward:
-            axes.text(x, y - 0.16, f"{_numbers(backward[name])}\nd{name}", color=ORANGE, family="monospace", ha="center", va="top",
-                      fontsize=8)
+            axes.text(x, y - 0.16, f"{_numbers(backward[name])}\nd{name}", color=ORANGE, va="top", **look)
     axes.text(0, 4.2, "forward: values, left to right", color=BLUE, fontsize=9, va="top")
     if backward:
         axes.text(0, 3.85, "backward: gradients, right to left", color=ORANGE, fontsize=9, va="top")
@@ -56,7 +57,8 @@ def _box(axes: Axes, x: float, y: float, width: float, text: str) -> None:
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=GREY, linewidth=1.4, shrinkA=0, shrinkB=0))
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=GREY, linewidth=1.4, shrinkA=0,
+                                   shrinkB=0))
 
 
 def _numbers(array: np.ndarray) -> str:

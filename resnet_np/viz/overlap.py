@@ -16,7 +16,7 @@ def overlaps(grids: Mapping[str, np.ndarray], windows: Mapping[str, tuple[tuple[
     """Draw grids of numbers side by side, each number in its pixel, darker where it is larger.
 
     grids    {"title": (H, W)}: the number of windows over each pixel, or any other small array
-    windows  {"title": ((row, column, k), ...)}: windows to outline, in pixels; a window that begins at row -1 reaches into the padding
+    windows  {"title": ((row, column, k), ...)}: windows to outline, in pixels; one that begins at row -1 reaches into padding
     Raises InputError for no grid, more than five, or arrays of other shapes.
     """
     found = {title: np.asarray(grid, float) for title, grid in grids.items()}

@@ -1,4 +1,4 @@
-"""Lines with their spread: the same experiment repeated, drawn as the middle of the repetitions and what lies between the outermost."""
+"""Lines with their spread: an experiment that was repeated, drawn as its middle and what lies between the outermost."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,8 +21,8 @@ def spread(
 ) -> Figure:
     """Draw one panel or several side by side, on one scale.
 
-    panels  {"title": {"name of a line": (x, y)}}: x (P,), y (P,) or (R, P) for R repetitions, of which the median is drawn, and what lies
-            between lowest and highest shaded. A line has the same look in every panel.
+    panels  {"title": {"name of a line": (x, y)}}: x (P,), y (P,) or (R, P) for R repetitions, of which the median is
+            drawn, and what lies between lowest and highest shaded. A line has the same look in every panel.
     logx, logy  logarithmic axes
     levels  horizontal lines of comparison, by what they are
     Raises InputError for no line, more than four names, or arrays that do not fit.
