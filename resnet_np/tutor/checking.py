@@ -31,6 +31,22 @@ class Blank(NotYet):
     """The answer is the blank itself."""
 
 
+class Verdict:
+    """True or False, which a notebook does not print below the message when a cell ends with it."""
+
+    def __init__(self, right: bool) -> None:
+        self._right = right
+
+    def __bool__(self) -> bool:
+        return self._right
+
+    def __repr__(self) -> str:
+        return repr(self._right)
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
 def exercise(name: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
     """Register the decorated function as the check of exercise `name`, for example "1.2"."""
 
@@ -51,8 +67,12 @@ def exercises(notebook: int) -> list[str]:
     return sorted(mine, key=lambda name: int(name.split(".")[1]))
 
 
-def check(name: str, answer: Any) -> bool:
+def check(name: str, answer: Any) -> Verdict:
     """Print whether the answer to exercise `name` is right, and if not, why. -> right or not. Never raises."""
+    return Verdict(_judge(name, answer))
+
+
+def _judge(name: str, answer: Any) -> bool:
     notebook = str(name).split(".")[0]
     known = exercises(int(notebook)) if notebook.isdecimal() else []
     if name not in known:

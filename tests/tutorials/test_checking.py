@@ -101,6 +101,14 @@ def test_check(registered, capsys):
     ]
 
 
+def test_a_notebook_prints_no_truth_value_below_the_message(registered, capsys):
+    exercise("7.1")(lambda answer: "yes")
+    verdict = tutor.check("7.1", 1)
+    capsys.readouterr()
+    assert verdict and repr(verdict) == "True" and verdict._ipython_display_() is None
+    assert capsys.readouterr().out == ""
+
+
 def test_no_such_notebook(capsys):
     assert not tutor.check("99.1", 0)
     assert capsys.readouterr().out == "There is no exercise '99.1'.\n"
