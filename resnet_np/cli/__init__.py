@@ -6,13 +6,14 @@ import sys
 from typing import NoReturn
 
 from resnet_np import __version__
-from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, summary, train
+from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, show, summary, train
 from resnet_np.errors import ResNetNpError
 
 COMMANDS = {
     "train": train,
     "finetune": finetune,
     "evaluate": evaluate,
+    "show": show,
     "convert": convert,
     "export": export,
     "summary": summary,

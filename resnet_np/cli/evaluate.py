@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_np.cli import options as shared
+from resnet_np.cli import pictures as data_sets
 from resnet_np.cli import weights
 from resnet_np.errors import InputError
 
@@ -32,7 +33,6 @@ def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
-    import data_tools
     from resnet_np.data import evaluation_batches, train_validation_split
     from resnet_np.training import evaluate, provenance
     from resnet_np.training.run import evaluation_batch
@@ -40,13 +40,7 @@ def run(options: argparse.Namespace) -> None:
     from resnet_np.viz.style import save
 
     trained_on = checkpoint.metadata.get("dataset", {})
-    pictures = data_tools.find(shared.data_spec(options.data, trained_on), say=lambda line: print(line, file=notes), progress=False,
-                               image_size=checkpoint.image_size, crop=checkpoint.crop)
-    if pictures.classes != checkpoint.class_names:
-        raise InputError(
-            f"evaluate: the net knows {', '.join(checkpoint.class_names[:4])}, ... but {provenance.name(pictures)} holds "
-            f"{', '.join(pictures.classes[:4])}, ...; name its own data set with --data"
-        )
+    pictures = data_sets.of(checkpoint, options.data, "evaluate", lambda line: print(line, file=notes))
     if trained_on and trained_on["digest"] != provenance.fingerprint(pictures)["digest"]:
         if options.split != "test":
             raise InputError(

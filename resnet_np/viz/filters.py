@@ -28,7 +28,7 @@ def filters(weight: np.ndarray, *, name: str = "conv1") -> Figure:
     shown = min(F, _MOST)
     columns = min(shown, 8)
     rows = -(-shown // columns)
-    figure = Figure(figsize=(7.2, 0.7 + 1.05 * rows), layout="constrained")
+    figure = Figure(figsize=(7.2, 0.35 + 1.12 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()

@@ -43,7 +43,7 @@ def heat_maps(pictures: np.ndarray, heats: np.ndarray, titles: Sequence[str], ca
         frame(axes)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _MAP), ax=grid[1:, :], fraction=0.05, pad=0.02,
                           aspect=12 * max(1, rows - 1))
-    bar.set_label("heat (% of the map's largest)", fontsize=8)
+    bar.set_label("heat, % of its largest", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
 

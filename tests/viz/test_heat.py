@@ -33,7 +33,7 @@ def test_pictures_above_their_maps(N, M, rng, tmp_path):
     assert [axes.get_title() for axes in shown] == [f"p{n}" for n in range(N)] + [f"m{m}{n}" for m in range(M) for n in range(N)]
     np.testing.assert_array_equal(shown[N - 1].images[0].get_array(), pictures[-1].transpose(1, 2, 0) / 255)
     np.testing.assert_array_equal(shown[-1].images[0].get_array(), overlaid(pictures[-1].transpose(1, 2, 0) / 255, heats[-1, -1]))
-    assert bar.get_ylabel() == "heat (% of the map's largest)"
+    assert bar.get_ylabel() == "heat, % of its largest"
     save(figure, tmp_path / "heat.png")
 
 
