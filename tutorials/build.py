@@ -2,7 +2,8 @@
 
 A source is a jupytext percent script, `NN_name.py`; the notebook `NN_name.ipynb` beside it is executed, top to bottom, by the
 Python that runs this file, and stripped of whatever changes from one build to the next. `--check` executes nothing: it says
-which notebooks are out of step with their sources.
+which notebooks are out of step with their sources. `--handout FOLDER` writes them there for a
+class: without outputs, without solutions.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import base64
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -188,6 +190,19 @@ def build(source):
     return f"{seconds:.0f} s, {source.with_suffix('.ipynb').stat().st_size / 1000:.0f} kB"
 
 
+def hand_out(todo, folder):
+    """Write the notebooks without outputs, and what they read, into a new or empty folder. Raises BuildError if it is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BuildError(f"--handout: {folder} exists and is not an empty folder; choose another")
+    for source in todo:
+        notebook, target = convert(source), folder / f"{short(source)}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    for name in ("recorded", "weights"):
+        if (FOLDER / name).is_dir():
+            shutil.copytree(FOLDER / name, folder / name)
+
+
 def chosen(names):
     """The sources that the names mean: 01, 01_convolution, zh/01_convolution, tutorials/01_convolution.py."""
     if not names:
@@ -206,10 +221,14 @@ def main():
     parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="01_convolution, or 01 (default: all)")
     parser.add_argument("--check", action="store_true", help="execute nothing; say which notebooks are out of step")
+    parser.add_argument("--handout", type=Path, metavar="FOLDER", help="execute nothing; write notebooks without outputs there")
     options = parser.parse_args()
     failed = 0
     try:
         todo = chosen(options.names)
+        if options.handout:
+            hand_out(todo, options.handout)
+            todo = []
     except BuildError as error:
         sys.exit(f"build: {error}")
     for source in todo:

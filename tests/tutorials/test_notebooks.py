@@ -130,6 +130,24 @@ def test_time_limit(builder, tmp_path):
 
 
 @pytest.mark.nojit
+def test_handout(folder):
+    (folder / "00_small.py").write_text(SMALL, encoding="utf-8")
+    (folder / "zh").mkdir()
+    (folder / "zh" / "00_small.py").write_text(SMALL, encoding="utf-8")
+    for name in ("recorded", "solutions"):
+        (folder / name).mkdir()
+        (folder / name / "00.txt").write_text("x", encoding="utf-8")
+    assert run(folder, "--handout", "class") == (0, "", "")
+    given = folder / "class"
+    assert sorted(path.relative_to(given).as_posix() for path in given.rglob("*.*")) == [
+        "00_small.ipynb", "recorded/00.txt", "zh/00_small.ipynb"]
+    text = (given / "00_small.ipynb").read_text(encoding="utf-8")
+    assert "figure.add_subplot()" in text and '"outputs": []' in text and "image/png" not in text
+    code, _, err = run(folder, "--handout", "class")
+    assert code == 1 and err == "build: --handout: class exists and is not an empty folder; choose another\n"
+
+
+@pytest.mark.nojit
 def test_unknown_name(folder):
     (folder / "00_small.py").write_text(SMALL, encoding="utf-8")
     assert run(folder, "07")[2] == "build: there is no source '07'; there are 00_small\n"
