@@ -1,0 +1,53 @@
+"""Runs that are small enough for a notebook: the same recipe, net and step as `resnet-np train`, without a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_np.data import evaluation_batches, generator
+from resnet_np.models.checkpoint import net_arrays
+from resnet_np.training import Config, Evaluation, RunFolder, evaluate, training_step
+from resnet_np.training.provenance import Pictures
+from resnet_np.training.run import Run, evaluation_batch
+from resnet_np.workspace import Workspace
+
+
+def small_run(config: Config, pictures: Pictures) -> tuple[Run, list[dict[str, Any]]]:
+    """Train; nothing is written -> the run, and a record an epoch.
+
+    run.net holds the last weights; with early stopping the best on validation. A record has epoch, lr, train_loss, train_accuracy,
+    validation_loss and validation_accuracy, all of the net as it evaluates, on pictures as they are. So the training accuracy is
+    another than that of a run folder, which is measured while learning, on augmented pictures and with dropout.
+    """
+    run = Run(config, pictures, RunFolder(Path("unused")))  # a RunFolder that is not opened makes no folder
+    workspace, records = Workspace(), []
+    best: dict[str, np.ndarray] = {}
+    steps = run.loader.steps_per_epoch
+    for t in range(1, run.total + 1):
+        x, labels = run.loader.batch(t)
+        training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace, smoothing=config.label_smoothing,
+                      rng=generator(config.seed, t, "dropout"))
+        if t % steps and t < run.total:
+            continue
+        train, validation = on_training_pictures(run), run.validate()
+        records.append({
+            "epoch": -(-t // steps), "lr": run.rate(t), "train_loss": train.loss, "train_accuracy": train.top1,
+            "validation_loss": validation.loss, "validation_accuracy": validation.top1})
+        if not config.early_stopping:
+            continue
+        if validation.top1 > run.progress.best_accuracy:
+            run.progress.best_epoch, run.progress.best_accuracy = len(records), validation.top1
+            best = {name: array.copy() for name, array in net_arrays(run.net).items()}
+        elif len(records) - run.progress.best_epoch >= config.early_stopping:
+            break
+    for name, array in net_arrays(run.net).items() if best else ():
+        array[...] = best[name]
+    return run, records
+
+
+def on_training_pictures(run: Run) -> Evaluation:
+    """How good the net is on the pictures that it learned from, as they are."""
+    batches = evaluation_batches(run.pictures.train_images[run.train], run.pictures.train_labels[run.train], run.normaliser,
+                                 batch_size=evaluation_batch(run.image_size), image_size=run.image_size)
+    return evaluate(run.net, batches, classes=len(run.pictures.classes))
