@@ -16,8 +16,9 @@ from pathlib import Path
 from data_tools import shapes10
 from resnet_np.models import resnet_cifar
 from resnet_np.models.summary import summarise
-from resnet_np.training import Config, RunFolder, provenance
+from resnet_np.training import Config, RunFolder, preset, provenance
 from resnet_np.training.loop import train
+from resnet_np.tutor.small_runs import on_training_pictures, small_run
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 
@@ -50,7 +51,33 @@ def depth(seeds):
                    "test_accuracy": result["last_test_accuracy"], "training_seconds": sum(r["training_seconds"] for r in records)}
 
 
-SUBJECTS = {"depth": (depth, (0, 1, 2))}
+SMALL = {"model": "resnet8", "width": 8, "image_size": 16, "limit_train": 500, "epochs": 30, "batch_size": 50, "lr": 0.1,
+         "weight_decay": 0.0, "augment": False}
+AGAINST = {
+    "nothing": {},
+    "L2": {"weight_decay": 5e-3},
+    "dropout": {"dropout": 0.2},
+    "augmentation": {"augment": True},
+    "label smoothing": {"label_smoothing": 0.1},
+    "early stopping": {"early_stopping": 5},
+    "augmentation and L2": {"augment": True, "weight_decay": 5e-3},
+}
+
+
+def overfitting(seeds):
+    """Seven recipes on the same 500 pictures of Shapes-10, 16x16 pixels, with ResNet-8 of half width, 30 epochs each."""
+    pictures = shapes10.make()
+    for name, changes in AGAINST.items():
+        for seed in seeds:
+            small, records = small_run(preset("quick", **SMALL | changes, seed=seed), pictures)
+            train, test = on_training_pictures(small), small.test(small.net)
+            yield {"name": name, "recipe": SMALL | changes, "seed": seed, "train_accuracy": train.top1, "train_loss": train.loss,
+                   "validation_accuracy": small.validate().top1, "test_accuracy": test.top1, "test_loss": test.loss,
+                   "epochs": {key: [round(record[key], 4) for record in records]
+                              for key in ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")}}
+
+
+SUBJECTS = {"overfitting": (overfitting, (0, 1, 2)), "depth": (depth, (0, 1, 2))}
 
 
 def main():
