@@ -15,7 +15,7 @@ from resnet_np.errors import InputError
 from resnet_np.models import Checkpoint, ResNet, names
 from resnet_np.models.transfer import freeze, with_head
 from resnet_np.training.evaluation import Evaluation, evaluate
-from resnet_np.training.finetune_config import NEW_HEAD_LR_MULT, FinetuneConfig
+from resnet_np.training.finetune_config import NEW_HEAD_LR_MULT, SAME_CLASSES_STAGE_LR_MULT, FinetuneConfig
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run, evaluation_batch
 from resnet_np.training.run_folder import RunFolder
@@ -56,11 +56,12 @@ class FinetuneRun(Run):
         return [name for stage in stages[:max(0, count)] for name in stage]
 
     def _rates(self) -> dict[str, float]:
-        """The head's own rate; each stage's, from the head back to the pictures, a share of the one behind it."""
+        """The head's own rate; each stage's, from the head back to the pictures, a multiple of the one behind it."""
         config, stages = self.config, self.net.stages
+        factor = config.stage_lr_mult or (SAME_CLASSES_STAGE_LR_MULT if self._keeps_head else 1.0)
         rates = {"fc": config.head_lr_mult or (1.0 if self._keeps_head else NEW_HEAD_LR_MULT)}
         for place, stage in enumerate(stages):
-            rates |= {name: config.stage_lr_mult ** (len(stages) - 1 - place) for name in stage}
+            rates |= {name: factor ** (len(stages) - 1 - place) for name in stage}
         return {name: rates[name.partition(".")[0]] for name in self.net.named_parameters()}
 
     def how(self) -> str:

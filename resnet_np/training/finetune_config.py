@@ -7,6 +7,9 @@ from typing import Any, Literal
 from resnet_np.training.recipe import Recipe, option, refuse
 
 NEW_HEAD_LR_MULT = 10.0  # what --head-lr-mult 0 means for a fresh head; 1 for one that is kept
+# What --stage-lr-mult 0 means where the head is kept: the classes are the same, so it is the pictures that are others, and what meets
+# them first must change most. Lee et al. 2022, "Surgical fine-tuning improves adaptation to distribution shifts". 1 for a new head.
+SAME_CLASSES_STAGE_LR_MULT = 2.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,10 @@ class FinetuneConfig(Recipe):
         "auto", "the last layer: keep it, make a new one, or auto: keep it where the classes are the same", ("auto", "keep", "new")
     )
     head_lr_mult: float = option(0.0, f"learning rate of the last layer, times --lr; 0: {NEW_HEAD_LR_MULT:g} if it is new, else 1")
-    stage_lr_mult: float = option(1.0, "a stage's learning rate as a share of that of the stage behind it (Howard 2018)")
+    stage_lr_mult: float = option(
+        0.0, "a stage's learning rate as a multiple of that of the stage behind it: below 1 for another task (Howard 2018), above 1 for "
+        f"the same classes in other pictures (Lee 2022); 0: {SAME_CLASSES_STAGE_LR_MULT:g} if the head is kept, else 1"
+    )
     normaliser: str = option(
         "weights", "what the weights were trained with; or measured anew, by channel or the mean picture",
         ("weights", "channel", "per-pixel"),
@@ -42,15 +48,15 @@ class FinetuneConfig(Recipe):
             refuse("unfreeze_at", self.unfreeze_at, "a --freeze that it ends")
         if not 0 <= self.head_lr_mult < math.inf:
             refuse("head_lr_mult", self.head_lr_mult, "a number of at least 0")
-        if not 0 < self.stage_lr_mult <= 1:
-            refuse("stage_lr_mult", self.stage_lr_mult, "a number above 0, at most 1")
+        if not 0 <= self.stage_lr_mult < math.inf:
+            refuse("stage_lr_mult", self.stage_lr_mult, "a number of at least 0")
 
 
 # whole    everything learns; the default.
 # head     the trunk is a fixed function of the pictures, computed once: seconds, and enough where the data are few.
 # gradual  the head first, then stage by stage. Howard and Ruder 2018, section 3.3.
 FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
-    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.02},
+    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.01},
     "head": {"freeze": "trunk", "augment": False, "epochs": 20, "batch_size": 64, "lr": 0.01},
     "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "batch_size": 64, "lr": 0.01, "stage_lr_mult": 0.5},
 }

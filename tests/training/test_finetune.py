@@ -54,8 +54,10 @@ def test_rates(source, recipe, pictures, folder):
     assert rates["conv1.weight"] == rates["bn1.bias"] == 0.125 and rates["layer1.0.conv1.weight"] == 0.25
     assert (rates["layer3.0.bn2.weight"], rates["fc.weight"], rates["fc.bias"]) == (1.0, 10.0, 10.0)
     assert FinetuneRun(recipe(head_lr_mult=3), pictures, folder, source)._rates()["fc.weight"] == 3
-    known = Checkpoint(resnet_cifar(8, classes=2), CIFAR10, pictures.classes)
-    assert FinetuneRun(recipe(), pictures, folder, known)._rates()["fc.weight"] == 1  # a head that is kept
+    assert set(FinetuneRun(recipe(), pictures, folder, source)._rates().values()) == {1.0, 10.0}
+    known = Checkpoint(resnet_cifar(8, classes=2), CIFAR10, pictures.classes)  # its head is kept: the pictures are what is new
+    rates = FinetuneRun(recipe(), pictures, folder, known)._rates()
+    assert [rates[name] for name in ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.bn1.bias", "fc.weight")] == [8, 4, 1, 1]
 
 
 def test_rates_are_obeyed(source, recipe, pictures, folder):
@@ -166,7 +168,7 @@ def test_another_size(source, recipe, pictures, folder):
     ({"freeze": "head"}, "--freeze: got head"), ({"freeze": "0"}, "--freeze: got 0"),
     ({"unfreeze_at": 2}, "--unfreeze-at: got 2, expected a --freeze that it ends"),
     ({"head_lr_mult": -1}, "--head-lr-mult: got -1"),
-    ({"stage_lr_mult": 0}, "--stage-lr-mult: got 0"), ({"unfreeze_at": -1, "freeze": "trunk"}, "--unfreeze-at: got -1"),
+    ({"stage_lr_mult": -0.5}, "--stage-lr-mult: got -0.5"), ({"unfreeze_at": -1, "freeze": "trunk"}, "--unfreeze-at: got -1"),
     ({"head": "none"}, "--head: got none"), ({"image_size": 5000}, "--image-size: got 5000, expected at most 4,096")])
 def test_nonsense_is_refused(recipe, changes, words):
     with pytest.raises(InputError, match=words):
