@@ -14,10 +14,16 @@
 # **Time**: 45 minutes.
 
 # %%
+import os
+
+# One thread for NumPy's matrix product: at the end we compare code, not cores. It must be said before anything imports NumPy.
+os.environ.update(OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", VECLIB_MAXIMUM_THREADS="1")
+
 # %matplotlib inline
 import inspect
 import time
 
+import numba
 import numpy as np
 
 import data_tools
@@ -108,6 +114,8 @@ tutor.check("1.1", one_number)
 #
 # A filter answers the question "how much does this place look like me?" Here are four simple ones on a real picture. The output has
 # one channel a filter, so it has the shape `(N, F, OH, OW)`. Red is a large positive number, blue a large negative one.
+#
+# (The coloured frame comes from the zeros around the picture, `pad=1`, which look like an edge to a filter. More about them below.)
 #
 # In a net nobody chooses the filters. They are parameters, learned like those of the linear classifier.
 
@@ -339,12 +347,14 @@ tutor.check("1.5", winograd_1d)
 # Time for a measurement. All rungs but the first do the same layer: 32 pictures, 16 channels, 16 filters, 32 x 32 pixels. The
 # loops would take minutes, so they do a small one, and we compare *rates*: floating-point operations a second, of which each
 # product of the definition counts two (multiply and add). We check first that all of them compute the same thing. Then each rung
-# is repeated for a second, and its fastest try counts: other programs can make a try slower, but none faster.
+# is repeated on one core. The clock is `time.process_time`, which runs only while the processor works for us: what other programs
+# take does not count.
 #
 # The first call compiles the kernels, if nobody has done it on this machine before. That takes some seconds and is not measured.
 
 # %%
 x, w = rng.standard_normal((32, 16, 32, 32)).astype(np.float32), rng.standard_normal((16, 16, 3, 3)).astype(np.float32)
+numba.set_num_threads(1)
 finish = nothing(x.dtype)  # what could be done to each picture while it is in the cache: nothing
 rungs = {
     "array: im2col and one product": lambda: array.forward(x, w, stride=1, pad=1),
@@ -358,14 +368,13 @@ for name, rung in rungs.items():
 
 
 # %%
-def fastest(function, seconds=1.0):
-    """Repeat for that many seconds -> how long the fastest try took."""
-    tries, end = [], time.perf_counter() + seconds
-    while not tries or time.perf_counter() < end:
-        start = time.perf_counter()
+def cpu_seconds(function):
+    """Call it for 0.3 s -> what one call takes of the processor's time."""
+    calls, start = 0, time.process_time()
+    while (used := time.process_time() - start) < 0.3:
         function()
-        tries.append(time.perf_counter() - start)
-    return min(tries)
+        calls += 1
+    return used / calls
 
 
 def operations(x, w, out):
@@ -374,12 +383,12 @@ def operations(x, w, out):
 
 small_x, small_w = x[:1, :4, :16, :16], w[:4, :4]
 small_out = loops.forward(small_x, small_w, stride=1, pad=1)
-seconds = fastest(lambda: loops.forward(small_x, small_w, stride=1, pad=1))
+seconds = cpu_seconds(lambda: loops.forward(small_x, small_w, stride=1, pad=1))
 measured = {"loops: plain Python": operations(small_x, small_w, small_out) / seconds / 1e9}
 for name, rung in rungs.items():
-    measured[name] = operations(x, w, expected) / fastest(rung) / 1e9
+    measured[name] = operations(x, w, expected) / cpu_seconds(rung) / 1e9
 a = rng.standard_normal((1024, 1024)).astype(np.float32)
-product = 2 * 1024**3 / fastest(lambda: a @ a) / 1e9
+product = 2 * 1024**3 / cpu_seconds(lambda: a @ a) / 1e9
 for name, rate in measured.items():
     print(f"{name:34} {rate:10.4f} GFLOP/s")
 print(f"{'a matrix product, 1024 x 1024':34} {product:10.4f} GFLOP/s")
@@ -396,8 +405,8 @@ rates(measured, unit="GFLOP/s", ceiling=("NumPy's product of two 1024 x 1024 mat
 # - Winograd is credited with products that it never does. So it may come near the line of the matrix product, which does them all,
 #   or even pass it.
 #
-# These numbers are from a machine that other programs shared, so two runs differ. On your machine they will be others. A careful
-# run at batch 128 is written down where the ladder begins, in `kernels/conv/__init__.py`:
+# Two runs differ, because other programs also use the caches and the memory. On your machine the numbers will be others. A run on
+# two cores at batch 128 is written down where the ladder begins, in `kernels/conv/__init__.py`:
 
 # %%
 print(conv.__doc__)

@@ -174,10 +174,10 @@ def out_of_step(source):
     return None
 
 
-def build(source):
+def build(source, limit):
     """Convert, execute, tidy, write. -> a line for the author. Raises BuildError; then the old notebook stays as it was."""
     notebook = convert(source)
-    seconds = execute(notebook, source.parent)
+    seconds = execute(notebook, source.parent, limit=limit)
     tidy(notebook)
     nbformat.validate(notebook)
     draft = source.with_suffix(".ipynb.tmp")
@@ -222,6 +222,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="01_convolution, or 01 (default: all)")
     parser.add_argument("--check", action="store_true", help="execute nothing; say which notebooks are out of step")
     parser.add_argument("--handout", type=Path, metavar="FOLDER", help="execute nothing; write notebooks without outputs there")
+    parser.add_argument("--limit", type=int, default=LIMIT, metavar="SECONDS",
+                        help=f"for a notebook (default: {LIMIT}, which the tests insist on; more where other programs run)")
     options = parser.parse_args()
     failed = 0
     try:
@@ -239,7 +241,7 @@ def main():
                     raise BuildError(f"{reason}; run: python tutorials/build.py {short(source)}")
                 print(f"{short(source)}: in step")
             else:
-                print(f"{short(source)}: {build(source)}", flush=True)
+                print(f"{short(source)}: {build(source, options.limit)}", flush=True)
         except BuildError as error:
             print(f"{short(source)}: {error}", file=sys.stderr)
             failed += 1
