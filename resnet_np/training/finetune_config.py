@@ -7,8 +7,8 @@ from typing import Any, Literal
 from resnet_np.training.recipe import Recipe, option, refuse
 
 NEW_HEAD_LR_MULT = 10.0  # what --head-lr-mult 0 means for a fresh head; 1 for one that is kept
-# What --stage-lr-mult 0 means where the head is kept: the classes are the same, so it is the pictures that are others, and what meets
-# them first must change most. Lee et al. 2022, "Surgical fine-tuning improves adaptation to distribution shifts". 1 for a new head.
+# What --stage-lr-mult 0 means where the head is kept: the classes are the same, so it is the pictures that are others, and what
+# meets them first must change most. Lee et al. 2022, "Surgical fine-tuning improves adaptation to distribution shifts". 1 for a new head.
 SAME_CLASSES_STAGE_LR_MULT = 2.0
 
 
@@ -28,8 +28,8 @@ class FinetuneConfig(Recipe):
     )
     head_lr_mult: float = option(0.0, f"learning rate of the last layer, times --lr; 0: {NEW_HEAD_LR_MULT:g} if it is new, else 1")
     stage_lr_mult: float = option(
-        0.0, "a stage's learning rate as a multiple of that of the stage behind it: below 1 for another task (Howard 2018), above 1 for "
-        f"the same classes in other pictures (Lee 2022); 0: {SAME_CLASSES_STAGE_LR_MULT:g} if the head is kept, else 1"
+        0.0, "a stage's learning rate as a multiple of that of the stage behind it: below 1 for another task (Howard 2018), above "
+        f"1 for the same classes in other pictures (Lee 2022); 0: {SAME_CLASSES_STAGE_LR_MULT:g} if the head is kept, else 1"
     )
     normaliser: str = option(
         "weights", "what the weights were trained with; or measured anew, by channel or the mean picture",
