@@ -8,7 +8,8 @@ from resnet_np.training.recipe import Recipe, option, refuse
 
 NEW_HEAD_LR_MULT = 10.0  # what --head-lr-mult 0 means for a fresh head; 1 for one that is kept
 # What --stage-lr-mult 0 means where the head is kept: the classes are the same, so it is the pictures that are others, and what
-# meets them first must change most. Lee et al. 2022, "Surgical fine-tuning improves adaptation to distribution shifts". 1 for a new head.
+# meets them first must change most: Lee et al. 2022, "Surgical fine-tuning improves adaptation to distribution shifts". For a new
+# head it means 1.
 SAME_CLASSES_STAGE_LR_MULT = 2.0
 
 
