@@ -43,9 +43,9 @@ def fork(forward: Mapping[str, np.ndarray], backward: Mapping[str, np.ndarray] |
         axes.text(x, y + 0.16, f"{name}\n{_numbers(forward[name])}", color=BLUE, va="bottom", **look)
         if backward:
             axes.text(x, y - 0.16, f"{_numbers(backward[name])}\nd{name}", color=ORANGE, va="top", **look)
-    axes.text(0, 4.2, "forward: values, left to right", color=BLUE, fontsize=9, va="top")
+    axes.text(10.5, 4.0, "forward: values, left to right", color=BLUE, fontsize=9, va="top", ha="right")
     if backward:
-        axes.text(0, 3.85, "backward: gradients, right to left", color=ORANGE, fontsize=9, va="top")
+        axes.text(10.5, 3.65, "backward: gradients, right to left", color=ORANGE, fontsize=9, va="top", ha="right")
     return figure
 
 

@@ -22,14 +22,13 @@ def overlaps(grids: Mapping[str, np.ndarray], windows: Mapping[str, tuple[tuple[
     found = {title: np.asarray(grid, float) for title, grid in grids.items()}
     if not 1 <= len(found) <= _WIDEST or any(grid.ndim != 2 or not grid.size for grid in found.values()):
         raise InputError(f"overlaps: expected one to {_WIDEST} arrays (H, W), got {[grid.shape for grid in found.values()]}")
-    largest = max(1.0, *(float(np.abs(grid).max()) for grid in found.values()))
     figure = Figure(figsize=(max(4.0, 2.6 * len(found)), 3.0), layout="constrained")
     row = figure.subplots(1, len(found), squeeze=False)[0]
     for axes, (title, grid) in zip(row, found.items(), strict=True):
         H, W = grid.shape
-        axes.imshow(np.abs(grid), cmap="Blues", vmin=0, vmax=1.4 * largest, interpolation="nearest")
+        axes.imshow(np.abs(grid), cmap="Blues", vmin=0, vmax=1.4 * max(1.0, float(np.abs(grid).max())), interpolation="nearest")
         for (i, j), value in np.ndenumerate(grid):
-            axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9 if max(H, W) <= 7 else 7, color="black")
+            axes.text(j, i, f"{value + 0.0:g}", ha="center", va="center", fontsize=9 if max(H, W) <= 7 else 7, color="black")
         outlined = (windows or {}).get(title, ())
         for n, (top, left, k) in enumerate(outlined):
             inset = 0.10 + 0.08 * n  # so that edges that coincide are seen apart
