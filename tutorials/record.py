@@ -77,7 +77,23 @@ def overfitting(seeds):
                               for key in ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")}}
 
 
-SUBJECTS = {"overfitting": (overfitting, (0, 1, 2)), "depth": (depth, (0, 1, 2))}
+TWINS = {"width": 8, "image_size": 16, "limit_train": 4000, "epochs": 6, "augment": False}
+
+
+def degradation(seeds):
+    """Plain and residual twins of 8, 20 and, with the first seed, 44 layers, half width: six epochs of 4,000 pictures of Shapes-10,
+    16x16 pixels."""
+    pictures = shapes10.make()
+    for seed in seeds:
+        for layers in (8, 20, 44) if seed == seeds[0] else (8, 20):  # the deepest cost as much as all others together
+            for kind in ("plain", "resnet"):
+                small, records = small_run(preset("quick", **TWINS, model=f"{kind}{layers}", seed=seed), pictures)
+                yield {"kind": kind, "depth": layers, "seed": seed, "test_accuracy": small.test(small.net).top1,
+                       **{key: [round(record[key], 4) for record in records] for key in ("train_loss", "train_accuracy")}}
+
+
+SUBJECTS = {"degradation": (degradation, (0, 1, 2)),
+            "overfitting": (overfitting, (0, 1, 2)), "depth": (depth, (0, 1, 2))}
 
 
 def main():
