@@ -10,7 +10,7 @@ from resnet_np.viz.style import BLUE, ORANGE, tidy
 
 
 def descent(curvature: tuple[float, float], paths: Mapping[str, np.ndarray]) -> Figure:
-    """Draw ways down the loss (a u^2 + b v^2) / 2, a panel each, from the square to the last point; contours are levels of the loss.
+    """Draw ways down the loss (a u^2 + b v^2) / 2, a panel each, from the square to the last point; contours are levels of it.
 
     curvature  (a, b), both above 0
     paths      {"momentum 0": (T, 2), ...}: the places (u, v), the start first
