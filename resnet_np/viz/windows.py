@@ -31,7 +31,7 @@ def windows(x: np.ndarray, kernel: int, *, stride: int = 1, pad: int = 0) -> Fig
     seen = im2col(inside[None, None].astype(np.float64), kernel, kernel, stride=stride, pad=0)[0] > 0
 
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1.05, 1)))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.05, 1))[0]
     grid = left.subplots(OH, OW, squeeze=False)
     for p, axes in enumerate(grid.ravel()):
         oh, ow = divmod(p, OW)
