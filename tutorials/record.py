@@ -13,12 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_tools import shapes10
-from resnet_np.models import resnet_cifar
+from data_tools import letters, shapes10
+from resnet_np.data import resize
+from resnet_np.models import load_weights, resnet_cifar
+from resnet_np.models.inspect import responses
 from resnet_np.models.summary import summarise
 from resnet_np.training import Config, RunFolder, preset, provenance
 from resnet_np.training.loop import train
 from resnet_np.tutor.small_runs import on_training_pictures, small_run
+from resnet_np.tutor.transfer import WAYS, fine_tuned, from_scratch, learn
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 
@@ -34,12 +37,12 @@ def run(pictures, **changes):
 
 # A subject: what is recorded, the seeds, and a function that yields the records.
 
-BUDGET = {"image_size": 16, "epochs": 3}
-NETS = [(8, 16), (14, 16), (20, 16), (32, 16), (56, 16), (14, 8), (14, 32)]  # depth, width
+BUDGET = {"image_size": 16, "limit_train": 3000, "epochs": 4}
+NETS = [(8, 16), (14, 16), (20, 16), (32, 16), (14, 8), (14, 32)]  # depth, width
 
 
 def depth(seeds):
-    """Depth and width on Shapes-10, scaled down to 16x16 pixels: three epochs of `resnet-np train` each."""
+    """Depth and width on Shapes-10, scaled down to 16x16 pixels: four epochs of 3,000 pictures each."""
     pictures = shapes10.make()
     for seed in seeds:
         for layers, width in NETS:
@@ -77,6 +80,23 @@ def overfitting(seeds):
                               for key in ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")}}
 
 
+PICTURES = {5: ("everything",), 20: tuple(WAYS), 60: ("everything",)}  # a class: the ways of fine-tuning
+STEPS = 240  # about: whole epochs
+
+
+def fine_tuning(seeds):
+    """Letters-15 with few pictures a class: ResNet-14 of half width from scratch, and from the weights in tutorials/weights."""
+    source = load_weights("resnet14", RECORDED.parent / "weights" / "shapes10-resnet14-width8.safetensors").checkpoint
+    for count, ways in PICTURES.items():
+        pictures = letters.make(train=count)
+        epochs = round(STEPS / (int(0.9 * len(pictures.train_images)) // 32))
+        for way in ("from scratch", *ways):
+            for seed in seeds:
+                small = (from_scratch(pictures, epochs=epochs, seed=seed) if way == "from scratch" else
+                         fine_tuned(way, source, pictures, epochs=epochs * (5 if way == "head only" else 1), seed=seed))
+                yield {"pictures": count, "way": way, "seed": seed, "steps": small.total, "test_accuracy": learn(small)}
+
+
 TWINS = {"width": 8, "image_size": 16, "limit_train": 4000, "epochs": 6, "augment": False}
 
 
@@ -92,8 +112,23 @@ def degradation(seeds):
                        **{key: [round(record[key], 4) for record in records] for key in ("train_loss", "train_accuracy")}}
 
 
-SUBJECTS = {"degradation": (degradation, (0, 1, 2)),
-            "overfitting": (overfitting, (0, 1, 2)), "depth": (depth, (0, 1, 2))}
+HALF = {"width": 8, "image_size": 16, "decay": "all", "epochs": 8}
+
+
+def layer_responses(seeds):
+    """Standard deviations of the layers' responses (He et al. 2015, figure 7) to the 2,000 test pictures of Shapes-10, 16x16 pixels,
+    after eight epochs in which everything decays: 20 layers of half width, plain and residual."""
+    pictures = shapes10.make()
+    for seed in seeds:
+        for model in ("plain20", "resnet20"):
+            small, _ = small_run(preset("short", **HALF, model=model, seed=seed), pictures)
+            x = small.normaliser(resize(pictures.test_images, HALF["image_size"]))
+            yield {"model": model, "seed": seed, "test_accuracy": small.test(small.net).top1,
+                   "responses": {name: round(value, 4) for name, value in responses(small.net, x).items()}}
+
+
+SUBJECTS = {"responses": (layer_responses, (0, 1, 2)), "degradation": (degradation, (0, 1, 2)),
+            "fine_tuning": (fine_tuning, (0, 1, 2)), "depth": (depth, (0, 1, 2)), "overfitting": (overfitting, (0, 1, 2))}
 
 
 def main():

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from resnet_np.errors import InputError
 from resnet_np.viz.style import BLUE, ORANGE, tidy
@@ -36,10 +37,15 @@ def cost_and_accuracy(deeper: Sequence[Net], wider: Sequence[Net], *, cost: str,
         for net in nets:
             percent = 100 * np.asarray(net.accuracies)
             axes.plot([net.cost] * len(percent), percent, marker, color=colour, markersize=4, alpha=0.5, markeredgewidth=0)
-            axes.annotate(net.label, (net.cost, percent.max() if side > 0 else percent.min()), (0, 6 * side), ha="center",
-                          textcoords="offset points", va="bottom" if side > 0 else "top", fontsize=8, color=colour)
+            # wider to the upper left, deeper to the lower right: away from lines that rise
+            axes.annotate(net.label, (net.cost, percent.max() if side > 0 else percent.min()), (-6 * side, 4 * side),
+                          textcoords="offset points", ha="right" if side > 0 else "left", va="bottom" if side > 0 else "top",
+                          fontsize=8, color=colour, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.7})
     axes.set(xscale="log", xlabel=cost, ylabel="test accuracy (%)", title=title)
-    axes.margins(0.12, 0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(0.16, 0.15)
     axes.legend(frameon=False, loc="lower right")
     tidy(axes)
     return figure

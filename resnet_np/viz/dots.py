@@ -28,8 +28,8 @@ def dots(runs: Mapping[str, Sequence[float]], *, quantity: str, title: str = "",
     axes.set_ylim(len(runs) - 0.5, -0.5)
     if chance is not None:
         axes.axvline(chance, color="black", linewidth=0.8, linestyle="--")
-        axes.annotate("guessing", (chance, 1.0), (4, -3), xycoords=("data", "axes fraction"), textcoords="offset points",
-                      va="top", fontsize=8)
+        axes.annotate("guessing", (chance, 0.0), (4, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      va="bottom", fontsize=8)
     axes.set(xlabel=f"{quantity} (dot: one run; line and number: mean)", title=title)
     tidy(axes)
     axes.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""Where time goes, and how much work gets done in it."""
+"""Where the time of a training step goes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,42 +10,20 @@ from resnet_np.errors import InputError
 from resnet_np.viz.style import BLUE, GREY, ORANGE, tidy
 
 
-def ladder(gflops: Mapping[str, float], *, roof: float, roof_name: str = "NumPy's matrix product") -> Figure:
-    """Draw what each rung reaches, slowest first, on a logarithmic axis, beside the `roof`: a bar and its number each.
-
-    gflops {name of the rung: GFLOP/s}. Raises InputError for none, and for speeds that are not above 0.
-    """
-    if not gflops or not min([roof, *gflops.values()]) > 0:
-        raise InputError("ladder: expected speeds above 0, in GFLOP/s")
-    figure = Figure(figsize=(7.5, 1.1 + 0.42 * len(gflops)), layout="constrained")
-    axes = figure.add_subplot()
-    low = 10 ** np.floor(np.log10(min(gflops.values())) - 0.2)
-    for place, (name, value) in enumerate(gflops.items()):
-        axes.barh(place, value - low, left=low, color=BLUE, height=0.6)
-        text = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-        axes.annotate(text, (value, place), (4, 0), textcoords="offset points", va="center", fontsize=9,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
-        _name_row(axes, name, place)
-    axes.axvline(roof, color=ORANGE, linewidth=1.5, zorder=0)
-    axes.annotate(f"{roof_name}: {roof:.0f}", (roof, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-                  ha="right", color=ORANGE, fontsize=9, annotation_clip=False)
-    axes.set(xscale="log", xlim=(low, 4 * max(roof, *gflops.values())),
-             xlabel="GFLOP/s, of the definition's multiplications and additions (logarithmic)")
-    axes.set_yticks([])
-    axes.invert_yaxis()
-    tidy(axes)
-    return figure
-
-
-def shares(seconds: Mapping[str, float], *, title: str = "") -> Figure:
+def shares(seconds: Mapping[str, float], *, title: str = "", least: float = 0.01) -> Figure:
     """Draw what each part of a step takes, the longest first: a bar, its milliseconds, and its share of the whole.
 
-    seconds {part: seconds}. Raises InputError if they do not add up to a time.
+    seconds {part: seconds}; parts below the share `least` are drawn together, as the last bar. Raises InputError if they do not
+    add up to a time.
     """
     whole = sum(seconds.values())
     if not whole > 0:
         raise InputError("shares: expected parts that take some time")
-    names = sorted(seconds, key=lambda name: -seconds[name])
+    small = [name for name, value in seconds.items() if value < least * whole]
+    if len(small) > 1:
+        others = sum(seconds[name] for name in small)
+        seconds = {name: value for name, value in seconds.items() if name not in small} | {f"{len(small)} others": others}
+    names = sorted(seconds, key=lambda name: (name == f"{len(small)} others", -seconds[name]))
     figure = Figure(figsize=(7.5, 0.9 + 0.33 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     for place, name in enumerate(names):
@@ -60,8 +38,9 @@ def shares(seconds: Mapping[str, float], *, title: str = "") -> Figure:
 
 
 def turns(seconds: Mapping[str, Sequence[float]], *, title: str = "") -> Figure:
-    """Draw ways to do the same work that were timed in turns: a dot a round, a line at the median.
+    """Draw ways to do the same work that were timed in turns: a dot a round, a line at the fastest.
 
+    Others at work on the machine can only make a round slower: the fastest one says most.
     seconds {way: one number a round}; every way has the same number of rounds. Raises InputError otherwise.
     """
     if not seconds or len({len(values) for values in seconds.values()}) != 1 or not len(next(iter(seconds.values()))):
@@ -70,12 +49,12 @@ def turns(seconds: Mapping[str, Sequence[float]], *, title: str = "") -> Figure:
     axes = figure.add_subplot()
     for place, (name, values) in enumerate(seconds.items()):
         times = 1000 * np.asarray(values)
-        middle = float(np.median(times))
-        axes.plot([middle, middle], [place - 0.3, place + 0.3], color=ORANGE, linewidth=2)
+        best = float(times.min())
+        axes.plot([best, best], [place - 0.3, place + 0.3], color=ORANGE, linewidth=2)
         axes.plot(times, np.full(len(times), place), "o", color=BLUE, alpha=0.75, markersize=6, markeredgewidth=0)
-        axes.annotate(f"{middle:.3g}", (1.01, place), xycoords=("axes fraction", "data"), va="center", color=ORANGE, fontsize=9)
+        axes.annotate(f"{best:.3g}", (1.01, place), xycoords=("axes fraction", "data"), va="center", color=ORANGE, fontsize=9)
         _name_row(axes, name, place)
-    axes.set(xlabel="milliseconds of one training step (dot: one round; line and number: median)", title=title)
+    axes.set(xlabel="milliseconds of one training step (dot: one round; line and number: the fastest)", title=title)
     axes.set_xlim(left=0)
     axes.set_ylim(len(seconds) - 0.5, -0.5)
     axes.set_yticks([])
