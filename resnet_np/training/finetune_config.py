@@ -57,7 +57,7 @@ class FinetuneConfig(Recipe):
 # head     the trunk is a fixed function of the pictures, computed once: seconds, and enough where the data are few.
 # gradual  the head first, then stage by stage. Howard and Ruder 2018, section 3.3.
 FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
-    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.01},
+    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.005},
     "head": {"freeze": "trunk", "augment": False, "epochs": 20, "batch_size": 64, "lr": 0.01},
     "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "batch_size": 64, "lr": 0.01, "stage_lr_mult": 0.5},
 }
