@@ -32,7 +32,7 @@ def channel_weights(answer: Any) -> str:
             OH, OW = gradient.shape[1:]
             same(call(answer, net.named_parameters()["fc.weight"].data, k, OH, OW), gradient.mean((1, 2)),
                  given=f"k={k}, OH={OH}, OW={OW}", what="alpha",
-                 hint="logit k = sum over c of weight[k, c] times the mean of map c; how does the mean move with one pixel?")
+                 hint="logit k = sum over c of weight[k, c] times the mean of map c; how does one pixel move the mean?")
     return "the same alpha as from the backward pass, at three sizes, and no backward pass was needed"
 
 
