@@ -7,6 +7,7 @@ import numpy as np
 
 from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
+from resnet_np.fonts import families
 
 COLUMNS = 10
 DPI = 64  # a power of two: matplotlib wants inches, and so gives back exactly the pixels that were meant
@@ -17,20 +18,15 @@ MAX_CLASSES = 50  # rows; a sheet of more is too large for most viewers
 GAP = 8  # pixels between pictures, and on the right and below
 HEAD = 44  # pixels at the top
 LETTER, WIDE_LETTER = 13, 17  # pixels, of a w and of a Chinese letter at the size of the names
-# The first of these that the machine has draws the letters that matplotlib's own font lacks.
-CHINESE_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB",
-                 "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "SimHei", "Arial Unicode MS")
 
 
 def write(image_set: ImageSet, path: Path) -> None:
     """Write the first ten training pictures of each class to `path`, a PNG."""
-    from matplotlib import font_manager
     from matplotlib.figure import Figure
 
     canvas, middles = _canvas(image_set)
+    fonts = families()
     (height, width), classes = canvas.shape[:2], len(middles)
-    present = set(font_manager.get_font_names())
-    fonts = ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in present)]
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(canvas)  # pixel by pixel: axes would resample it
     few = "" if classes == len(image_set.classes) else f", the first {classes} of {len(image_set.classes):,} classes"

@@ -6,13 +6,14 @@ import sys
 from typing import NoReturn
 
 from resnet_np import __version__
-from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, show, summary, train
+from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, predict, show, summary, train
 from resnet_np.errors import ResNetNpError
 
 COMMANDS = {
     "train": train,
     "finetune": finetune,
     "evaluate": evaluate,
+    "predict": predict,
     "show": show,
     "convert": convert,
     "export": export,
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
     options = parser.parse_args(arguments)
     try:
-        COMMANDS[options.command].run(options)
+        return COMMANDS[options.command].run(options) or 0
     except ResNetNpError as error:
         print(f"resnet-np: {error}", file=sys.stderr)
         return error.exit_code
@@ -54,4 +55,3 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0

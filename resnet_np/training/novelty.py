@@ -41,7 +41,9 @@ from resnet_np.workspace import Workspace
 LEAST = 200  # training pictures; fewer say too little about what is typical
 MOST, MOST_HELD_OUT = 10_000, 5_000  # pictures that are looked at; 5,000 in place of 10,000 find two negatives of 100 fewer
 LARGEST = 1 << 25  # numbers in the ridge regression's matrix, 128 MB; for nets with thousands of channels, fewer pictures
-SHARES = (0.001, 0.003, 0.036)  # of pictures like the training pictures, that each question may flag
+# Of pictures like the training pictures, what each question may flag: together less than 5 %, as public weights may have been
+# trained on what is held out here, too.
+SHARES = (0.001, 0.003, 0.033)
 PENALTY = 0.5  # of the ridge regression, times M
 CLIP = 3.0  # z beyond that is 3 in g, so that one strange channel does not outvote the others
 _FLOOR = 0.01  # least scale, as a share of the mean scale: a channel that never stirred must not decide by its first tremble

@@ -1,0 +1,41 @@
+"""Text in columns, for terminals that may lack its letters."""
+
+import io
+import sys
+import unicodedata
+
+
+def survive_any_letter() -> None:
+    """From here on a letter that the terminal cannot show is printed as its number, and does not end the program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def can_show(text: str) -> bool:
+    """Whether standard output has these letters."""
+    return _shown(text) == text
+
+
+def shortened(text: str, width: int) -> str:
+    """At most so many columns, the end cut off; as the terminal will show it. What is no letter is a blank."""
+    text = _shown("".join(letter if letter.isprintable() else " " for letter in text))
+    if columns(text) <= width:
+        return text
+    while columns(text) > width - 3:
+        text = text[:-1]
+    return text + "..."
+
+
+def padded(text: str, width: int) -> str:
+    """Followed by blanks up to so many columns."""
+    return text + " " * (width - columns(text))
+
+
+def columns(text: str) -> int:
+    """How wide a terminal shows it: Chinese letters take two columns, accents that stand alone none."""
+    return sum(0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _shown(text: str) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

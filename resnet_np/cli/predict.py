@@ -1,0 +1,133 @@
+"""resnet-np predict"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_np import backend
+from resnet_np.cli import columns, weights
+from resnet_np.cli import options as shared
+from resnet_np.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from resnet_np.models import Checkpoint
+    from resnet_np.training.predict import Prediction
+
+HELP = "what is on a photo: class names with their probabilities"
+FEW = 16  # photos for which Numba is not worth its start
+NAME, BAR = 44, 24  # columns, of a class name and of a bar
+CAUTION = "caution: unlike the training pictures; these classes may mean nothing"
+NO_CAUTION = "note       no caution can be given: these weights come without a record of their training pictures"
+
+
+@dataclass
+class Asked:
+    """A photo that the user named; pixels and answer are missing where it could not be read."""
+
+    name: str
+    pixels: "np.ndarray | None" = None  # uint8 (3, S, S)
+    shown: "np.ndarray | None" = None  # uint8 (height, width, 3), for the figure
+    size: tuple[int, int] = (0, 0)  # width, height
+    fault: str | None = None
+    answer: "Prediction | None" = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, metavar="RUN_OR_WEIGHTS", help=weights.HELP)
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="pictures of any size: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes to name for each photo (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--show", type=Path, metavar="PNG", help="draw each photo, what the net saw of it, and the classes")
+    shared.add_machine(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit code: 2 if a photo could not be read, which does not keep the others from their answers."""
+    shared.apply_machine(options)
+    if options.top < 1:
+        raise InputError(f"--top: got {options.top}, expected a whole number of at least 1")
+    columns.survive_any_letter()
+    notes = sys.stderr if options.json else sys.stdout
+    path, checkpoint = weights.load(options.weights, "predict", lambda line: print(line, file=notes))
+    asked = _read(options, checkpoint)
+    read = [photo for photo in asked if photo.fault is None]
+    # Array code answers a few photos at once. Numba takes a second to load its kernels, and half a minute to compile them where it
+    # never did.
+    free = not options.backend and not options.threads and backend.VARIABLE not in os.environ
+    with backend.using("numpy" if free and len(read) <= FEW else backend.current()):
+        _answer(read, checkpoint, options.top)
+    if options.json:
+        print(json.dumps({"photos": [_as_json(photo) for photo in asked]}, ensure_ascii=not columns.can_show("飞机")))
+    elif read:
+        _print(path, checkpoint, read)
+    if options.show and read:
+        _draw(read, options.show)
+        print(f"picture    {options.show}", file=notes)
+    return 0 if len(read) == len(asked) else 2
+
+
+def _read(options: argparse.Namespace, checkpoint: "Checkpoint") -> list[Asked]:
+    """Every photo; what is wrong with one is printed at once."""
+    from data_tools import photos
+
+    photos.check(checkpoint.image_size, checkpoint.crop)
+    asked = []
+    for name in options.photos:
+        try:
+            photo = photos.read(name, image_size=checkpoint.image_size, crop=checkpoint.crop)
+            asked.append(Asked(photos.named(Path(name)), photo.pixels, photo.shown if options.show else None, photo.size))
+        except DataError as error:
+            asked.append(Asked(photos.named(Path(name)), fault=str(error)))
+            print(f"resnet-np: {error}", file=sys.stderr)
+    return asked
+
+
+def _answer(photos: list[Asked], checkpoint: "Checkpoint", top: int) -> None:
+    import numpy as np
+
+    from resnet_np.training.predict import predict
+
+    if photos:
+        pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
+        for photo, answer in zip(photos, predict(checkpoint, pixels, top=top), strict=True):
+            photo.answer = answer
+
+
+def _as_json(photo: Asked) -> dict[str, Any]:
+    top = photo.answer.top if photo.answer else ()
+    return {"file": photo.name, "top": [{"class": name, "probability": probability} for name, probability in top],
+            "unlike": photo.answer.unlike if photo.answer else None, "error": photo.fault}
+
+
+def _print(path: Path, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
+    size = checkpoint.image_size
+    print(f"weights    {path}: {len(checkpoint.class_names):,} classes, pictures of {size} x {size} pixels")
+    if not checkpoint.typical:
+        print(NO_CAUTION)
+    block, dot = ("█", "▏") if columns.can_show("█▏") else ("#", "")
+    for photo in photos:
+        assert photo.answer
+        print(f"\n{photo.name}  ({photo.size[0]:,} x {photo.size[1]:,})")
+        names = [columns.shortened(name, NAME) for name, _ in photo.answer.top]
+        width = max(map(columns.columns, names))
+        for name, (_, probability) in zip(names, photo.answer.top, strict=True):
+            print(f"  {columns.padded(name, width)} {probability:7.1%}  {block * round(BAR * probability) or dot}".rstrip())
+        if photo.answer.unlike:
+            print(f"  {CAUTION}")
+
+
+def _draw(photos: list[Asked], path: Path) -> None:
+    from resnet_np.viz.prediction import Shown, write
+
+    rows = [Shown(Path(photo.name).name, photo.shown, photo.pixels, photo.answer.top, photo.answer.unlike)
+            for photo in photos if photo.answer and photo.shown is not None and photo.pixels is not None]
+    try:
+        write(rows, path)
+    except OSError as error:
+        raise InputError(f"--show: {path} cannot be written: {error.strerror or error}; choose another place") from error
