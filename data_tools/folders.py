@@ -72,7 +72,7 @@ def read(folder: Path, *, image_size: int = IMAGE_SIZE, crop: float = 1.0, seed:
         say(f"{folder}: has no test folder, so a fifth of each class is kept for testing: {len(test_batch[1]):,} of "
             f"{len(kept):,} pictures")
     return ImageSet(name(folder), tuple(train), *train_batch, *test_batch, origin=str(folder.resolve()), official=False,
-                    layout="folder")
+                    crop=crop, layout="folder")
 
 
 def name(folder: Path) -> str:

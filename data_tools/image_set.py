@@ -20,4 +20,5 @@ class ImageSet:
     test_labels: np.ndarray
     origin: str  # where it was read from
     official: bool | None  # are these the pixels that CIFAR-10's home page publishes? None: nobody knows
+    crop: float = 1.0  # the part of each photo's shorter side that was cut out; 1: all of it, and wherever nothing was
     layout: str | None = None  # how it lies on disk: "bin", "py", "npz" or "png" (cifar.py), "folder" (folders.py); None: not

@@ -28,6 +28,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # Pillow's names
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm".split())
 SHOWN = 512  # pixels of the longer side of what is shown
 MAX_FILE = 1 << 30  # bytes; Pillow's largest picture, of 89 million pixels, takes half of it with 16 bits a channel
+MAX_SCANS = 100  # of a JPEG: each costs the decoding of a whole picture, and a few bytes; usual are 1 to 12
 MAX_IMAGE_SIZE = 1024  # pixels; a net that sees more than 600 is rare
 MIN_CROP = 0.1
 MAX_RESIZED = 1 << 24  # pixels; only pictures hundreds of times as long as wide have more, a 1 x 65,000 one billions
@@ -119,6 +120,9 @@ def decode(path: Path) -> "Image.Image":
             if limit and math.prod(picture.size) > limit:  # Pillow itself only warns, up to twice as many
                 raise DataError(f"{named(path)}: has {picture.width:,} x {picture.height:,} pixels, expected at most {limit:,} "
                                 "in all (Pillow's limit against decompression bombs); make it smaller")
+            if picture.format in ("JPEG", "MPO") and (scans := _count(stream, b"\xff\xda")) > MAX_SCANS:
+                raise DataError(f"{named(path)}: goes over its picture {scans:,} times, expected at most {MAX_SCANS} scans; "
+                                "such a file is made to keep you waiting: save it again, or leave it out")
             # No draft mode, in which a JPEG is decoded at half the size or less: its pixels are not those of Resize.
             picture.load()
             return _rgb(_upright(picture))
@@ -135,6 +139,15 @@ def decode(path: Path) -> "Image.Image":
         except Exception:  # Pillow has a dozen kinds of error for damaged bytes
             raise DataError(f"{named(path)}: is cut short or damaged, or of a rare kind that cannot be decoded; get it again, "
                             "or save it as JPEG or PNG") from None
+
+
+def _count(stream: BinaryIO, mark: bytes) -> int:
+    """How often `mark` occurs in the file; the stream stays where it is."""
+    place = stream.tell()
+    stream.seek(0)
+    found = stream.read().count(mark)
+    stream.seek(place)
+    return found
 
 
 def fit(picture: "Image.Image", image_size: int, crop: float) -> np.ndarray:

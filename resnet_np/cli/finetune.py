@@ -45,7 +45,7 @@ def _start(options: argparse.Namespace) -> None:
     overrides = {"zero_pad": options.zero_pad, "stride_in": options.stride_in}
     _, source = weights.load(Path(options.weights), "finetune", runs.say, headless=True, **overrides)
     pictures = _pictures(options, options.data, config, source)
-    name = f"{pictures.name}-{Path(options.weights).stem}-{config.preset}-seed{config.seed}"
+    name = f"{pictures.name}-{Path(options.weights).stem[:60]}-{config.preset}-seed{config.seed}"
     with RunFolder.open(options.out or RunFolder.fresh(Path("runs"), name), resume=False) as folder:
         runs.carry_out(FinetuneRun(config, pictures, folder, source), options)
 
@@ -56,6 +56,9 @@ def _resume(options: argparse.Namespace) -> None:
     from resnet_np.training.finetune_config import FinetuneConfig
 
     runs.check_resume(options)
+    for flag, value in (("--zero-pad", options.zero_pad), ("--stride-in", options.stride_in), ("WEIGHTS", options.weights)):
+        if value is not None:
+            raise InputError(f"--resume: got {flag} {value}, but the run knows its net; leave it out")
     with RunFolder.open(options.out, resume=True) as folder:
         config, source = runs.recipe_to_resume(options, folder, FinetuneConfig)
         pictures = _pictures(options, shared.data_spec(options.data, source.metadata.get("dataset", {})), config, source)

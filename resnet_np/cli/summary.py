@@ -2,7 +2,7 @@
 
 import argparse
 import textwrap
-from typing import Any
+from typing import Any, Literal
 
 from resnet_np.errors import InputError
 
@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152"
     )
-    parser.add_argument("--shortcut", choices=["A", "B"], default="A", help="of CIFAR nets: A zeros (the paper), B 1x1 convolution")
-    parser.add_argument("--stem", choices=["imagenet", "cifar"], default="imagenet",
+    parser.add_argument("--shortcut", choices=["A", "B"], help="of CIFAR nets: A zeros (the paper, default), B 1x1 convolution")
+    parser.add_argument("--stem", choices=["imagenet", "cifar"],
                         help="of resnet18 ... 152: 7x7 with stride 2 and max pool, or 3x3 (default: imagenet)")
-    parser.add_argument("--stride-in", choices=["3x3", "1x1"], default="3x3",
+    parser.add_argument("--stride-in", choices=["3x3", "1x1"],
                         help="of resnet50, 101, 152: the convolution with the stride (default: 3x3)")
     parser.add_argument("--width", type=int, metavar="N", help="filters of the first stage (default: 16; resnet18 ... 152: 64)")
     parser.add_argument("--classes", type=int, metavar="N", help="outputs (default: 10; with an ImageNet stem 1000)")
@@ -32,7 +32,12 @@ def run(options: argparse.Namespace) -> None:
     from resnet_np.models.summary import summarise
 
     name = parse_name(options.model)
-    large = name.family == "imagenet" and options.stem == "imagenet"
+    for flag, given, owner in (("--shortcut", options.shortcut, "cifar"), ("--stem", options.stem, "imagenet"),
+                               ("--stride-in", options.stride_in, "imagenet")):
+        if given is not None and name.family != owner:
+            raise InputError(f"{flag}: got {given}, but {options.model} has no such choice; leave it out")
+    stem: Literal["imagenet", "cifar"] = options.stem or "imagenet"
+    large = name.family == "imagenet" and stem == "imagenet"
     size = options.image_size if options.image_size is not None else 224 if large else 32
     classes = options.classes if options.classes is not None else 1000 if large else 10
     for flag, value, least, most in (
@@ -42,8 +47,8 @@ def run(options: argparse.Namespace) -> None:
     ):
         if not least <= value <= most:
             raise InputError(f"{flag}: got {value}, expected a whole number from {least} to {most:,}")
-    net = build(options.model, shortcut=options.shortcut, stem=options.stem, stride_in=options.stride_in, width=options.width,
-                classes=classes)
+    net = build(options.model, shortcut=options.shortcut or "A", stem=stem, stride_in=options.stride_in or "3x3",
+                width=options.width, classes=classes)
     with backend.using("numpy"):  # one picture: not worth compiling kernels for
         summary = summarise(net, (1, 3, size, size))
     print(f"{'layer':30}{'kind':20}{'output of one image':>20}{'parameters':>14}{'multiply-adds':>16}")

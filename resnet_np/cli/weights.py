@@ -27,13 +27,16 @@ def load(
         path = given / "best.npz"
         if not path.is_file():
             raise CheckpointError(f"{command}: the folder {given} holds no best.npz; name one that train or finetune wrote")
-        return path, load_checkpoint(path)
+        if all(wish is None for wish in wishes.values()):
+            return path, load_checkpoint(path)
+        given = path
     try:
         found = load_weights(None, given, **wishes)
     except HeadlessError:
         if not headless:
             raise
         found = load_weights(None, given, **wishes, classes=2)
+        found.checkpoint.class_names = ("no head",) * 2
     if found.report.assumed:
         for line in found.report.lines():
             say(line)

@@ -31,7 +31,7 @@ from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
 
 FORMAT = 1
-LARGEST_IMAGE = 4096  # pixels a side; a typing error must not fill the memory
+LARGEST_IMAGE = 1024  # pixels a side; a typing error must not fill the memory
 HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
 DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %
 _DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, four counts, the directory's length and place, length of a comment
@@ -285,6 +285,12 @@ def _group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 def _batch_norms(layer: Layer) -> list[BatchNorm2d]:
     below = [found for child in layer.children.values() for found in _batch_norms(child)]
     return [layer, *below] if isinstance(layer, BatchNorm2d) else below
+
+
+def copy_settings(net: Layer, source: Layer) -> None:
+    """Give the batch norms of `net` the momentum and eps of those of `source`, a net of as many."""
+    for norm, other in zip(_batch_norms(net), _batch_norms(source), strict=True):
+        norm.momentum, norm.eps = other.momentum, other.eps
 
 
 def _batch_norm_settings(net: Layer) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from resnet_np.errors import InputError
 from resnet_np.layers import Layer
-from resnet_np.models.checkpoint import FAMILIES, load_arrays, net_arrays
+from resnet_np.models.checkpoint import FAMILIES, copy_settings, load_arrays, net_arrays
 from resnet_np.models.resnet import ResNet
 
 
@@ -20,6 +20,7 @@ def with_head(net: ResNet, *, classes: int, keep: bool, dropout: float, fused: b
     new = build(**architecture, seed=seed)
     fresh = {} if keep else {name: array for name, array in net_arrays(new).items() if name.startswith("fc.")}
     load_arrays(new, net_arrays(net) | fresh)
+    copy_settings(new, net)
     return new
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_np.models import parse_name
+from resnet_np.models.resnet_imagenet import BOTTLENECKS
 from resnet_np.training.recipe import Recipe, option, refuse
 
 
@@ -31,11 +32,13 @@ class Config(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        family, _ = parse_name(self.model)
+        family, depth = parse_name(self.model)
         for name, owner in {"shortcut": "cifar", "zero_pad": "cifar", "stem": "imagenet", "stride_in": "imagenet",
                             "zero_gamma": "imagenet"}.items():
             if family != owner and getattr(self, name) != getattr(type(self), name):
                 refuse(name, getattr(self, name), f"it to be left out: {self.model} has no such choice")
+        if family == "imagenet" and depth not in BOTTLENECKS and self.stride_in != type(self).stride_in:
+            refuse("stride_in", self.stride_in, f"it to be left out: {self.model} has no bottlenecks")
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 0:
             refuse("width", self.width, "a whole number of at least 0")
 

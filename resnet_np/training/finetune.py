@@ -14,6 +14,7 @@ from resnet_np.data import Normaliser, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import Checkpoint, ResNet, names
 from resnet_np.models.transfer import freeze, with_head
+from resnet_np.training import provenance, report
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.finetune_config import NEW_HEAD_LR_MULT, SAME_CLASSES_STAGE_LR_MULT, FinetuneConfig
 from resnet_np.training.provenance import Pictures
@@ -32,11 +33,15 @@ class FinetuneRun(Run):
         # Decided once, and stored: a run that is resumed meets its own classes, whose head was new all the same.
         self._keeps_head = _keeps_head(config, source, pictures)
         super().__init__(replace(config, head="keep" if self._keeps_head else "new"), pictures, folder)
-        self.crop = source.crop
         self._features: FeatureLoader | None = None
 
     def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
         config, source = self.config, self._source
+        _check_split(config, source, self.pictures)
+        mean = source.normaliser.mean
+        if config.normaliser == "weights" and mean.shape[1:] not in ((1, 1), (self.image_size, self.image_size)):
+            raise InputError(f"--image-size: pictures have {self.image_size} pixels, but the weights subtract a mean picture of "
+                             f"{mean.shape[1]}; make them agree, or measure anew with --normaliser channel")
         net = with_head(source.net, classes=len(self.pictures.classes), keep=self._keeps_head, dropout=config.dropout,
                         fused=config.fused, seed=config.seed)
         freeze(net, self._frozen(net, 1))
@@ -68,21 +73,40 @@ class FinetuneRun(Run):
         head = "its own head" if self._keeps_head else f"a new head of {len(self.pictures.classes)} classes"
         frozen = {"none": "nothing frozen", "trunk": "trunk frozen"}.get(
             self.config.freeze, f"stem and {self.config.freeze} stages frozen")
-        thaws = f" until epoch {self.config.unfreeze_at}" if self.config.unfreeze_at else ""
+        thaws = f", one stage thaws every epoch from epoch {self.config.unfreeze_at}" if self.config.unfreeze_at else ""
         return f"{head}, {frozen}{thaws}"
+
+    def notes(self) -> list[str]:
+        rates = self._rates()
+        lowest, highest = min(rates.values()), max(rates.values())
+        found = []
+        if lowest != highest:
+            found.append(f"learning rates: {rates['conv1.weight']:g} times that of the last stage for the stem, "
+                         f"{rates['fc.weight']:g} times for the head")
+        if (known := self._source.image_size) != self.image_size:
+            found.append(f"the weights were trained on pictures of {known} pixels, these have {self.image_size}; --image-size "
+                         f"{known} would cost {(known / self.image_size) ** 2:.3g} times the work")
+        return found
 
     def begin_epoch(self, epoch: int) -> None:
         freeze(self.net, self._frozen(self.net, epoch))
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """With a trunk that stays frozen, and pictures that stay the same, the trunk's features are computed once."""
-        if self.config.freeze != "trunk":
+        if not all(parameter.frozen or name.startswith("fc.") for name, parameter in self.net.named_parameters().items()):
             return
         if why := self._why_features_change():
             say(f"features   cannot be kept from epoch to epoch: {why}; every step goes through the frozen trunk")
             return
-        start = time.perf_counter()
         images, labels = self.pictures.train_images[self.train], self.pictures.train_labels[self.train]
+        trial = 2 * evaluation_batch(self.image_size)
+        self._trunk(images[:trial // 2], labels[:trial // 2])  # compiles
+        start = time.perf_counter()
+        self._trunk(images[:trial], labels[:trial])
+        seconds = (time.perf_counter() - start) / len(images[:trial]) * (len(images) + len(self.validation))
+        if seconds > 10:
+            say(f"features   {report.duration(seconds)} for all pictures to go through the frozen trunk")
+        start = time.perf_counter()
         features = self._trunk(images, labels)
         self._features = FeatureLoader(features, labels, batch_size=self.config.batch_size, seed=self.config.seed)
         held_back = self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation]
@@ -128,6 +152,16 @@ class FeatureLoader:
         order = generator(self._seed, epoch, "shuffle").permutation(len(self._features))
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
         return self._features[pick], self._labels[pick]
+
+
+def _check_split(config: FinetuneConfig, source: Checkpoint, pictures: Pictures) -> None:
+    """Raises InputError if the weights were trained on pictures that would now be held back."""
+    dataset, recipe = source.metadata.get("dataset", {}), source.metadata.get("config", {})
+    same = dataset and dataset.get("digest") == provenance.fingerprint(pictures)["digest"]
+    if same and recipe.get("split_seed", config.split_seed) != config.split_seed:
+        raise InputError(f"--split-seed: got {config.split_seed}, but the weights were trained on the same pictures with split "
+                         f"{recipe['split_seed']}, and know most of those that would be held back; pass --split-seed "
+                         f"{recipe['split_seed']}")
 
 
 def _batches(features: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

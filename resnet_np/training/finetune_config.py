@@ -21,6 +21,11 @@ class FinetuneConfig(Recipe):
     """
 
     preset: str = option("whole", "the recipe that the other options change", ("whole", "head", "gradual"))
+    epochs: int = option(2, "times through the training pictures")
+    lr: float = option(0.005, "learning rate at its highest; of the last stage, where --stage-lr-mult is not 1")
+    image_size: int = option(
+        0, "side in pixels to which every picture is resized; 0: as they are (a folder of photos: what the weights were trained on)"
+    )
     weights: str = option("", "the weight file, checkpoint or run that is fine-tuned")
     freeze: str = option("none", "what does not learn: none; trunk, all but the last layer; N, the stem and the first N stages")
     unfreeze_at: int = option(0, "from this epoch on one more stage learns every epoch, the last one first; 0: never")
@@ -45,21 +50,23 @@ class FinetuneConfig(Recipe):
             refuse("freeze", self.freeze, "none, trunk or a number of stages")
         if isinstance(self.unfreeze_at, bool) or not isinstance(self.unfreeze_at, int) or self.unfreeze_at < 0:
             refuse("unfreeze_at", self.unfreeze_at, "a whole number of at least 0")
+        if self.unfreeze_at > self.epochs:
+            refuse("unfreeze_at", self.unfreeze_at, f"one of the {self.epochs} epochs")
         if self.unfreeze_at and self.freeze == "none":
             refuse("unfreeze_at", self.unfreeze_at, "a --freeze that it ends")
         if not 0 <= self.head_lr_mult < math.inf:
             refuse("head_lr_mult", self.head_lr_mult, "a number of at least 0")
-        if not 0 <= self.stage_lr_mult < math.inf:
-            refuse("stage_lr_mult", self.stage_lr_mult, "a number of at least 0")
+        if not 0 <= self.stage_lr_mult <= 10:
+            refuse("stage_lr_mult", self.stage_lr_mult, "a number from 0 to 10")
 
 
 # whole    everything learns; the default.
 # head     the trunk is a fixed function of the pictures, computed once: seconds, and enough where the data are few.
 # gradual  the head first, then stage by stage. Howard and Ruder 2018, section 3.3.
 FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
-    "whole": {"epochs": 2, "batch_size": 64, "lr": 0.005},
-    "head": {"freeze": "trunk", "augment": False, "epochs": 20, "batch_size": 64, "lr": 0.01},
-    "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "batch_size": 64, "lr": 0.01, "stage_lr_mult": 0.5},
+    "whole": {},
+    "head": {"freeze": "trunk", "augment": False, "epochs": 20, "lr": 0.01},
+    "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "lr": 0.01, "stage_lr_mult": 0.5},
 }
 
 

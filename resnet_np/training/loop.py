@@ -208,6 +208,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         f"test       {best.top1:.2%} with the best weights on validation (epoch {state.best_epoch}), {last.top1:.2%} with the last "
         f"({last.count:,} pictures)"
     )
+    say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")
     run.describe_pictures()
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result

@@ -10,7 +10,7 @@ from resnet_np.data import generator
 from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
-from resnet_np.training import provenance
+from resnet_np.training import novelty, provenance
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run import Run
 from resnet_np.training.step import training_step
@@ -39,6 +39,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     say(f"net        {names.describe(run.net)}")
     if how := run.how():
         say(f"           {how}")
+    for note in run.notes():
+        say(f"           {note}")
     say(f"           {net.parameters:,} parameters, {net.macs / 1e6:,.2f} million multiply-adds an image")
     say(
         f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, learning rate up to "
@@ -92,7 +94,8 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     picture = step * EVALUATION_SHARE / run.config.batch_size
     validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
     testing = 2 * len(run.pictures.test_images) * (run.trunk_seconds or picture)
-    total = step * left + validating + testing
+    describing = 2 * (min(novelty.MOST, len(run.train)) + min(novelty.MOST_HELD_OUT, len(run.validation)))
+    total = step * left + validating + testing + describing * (run.trunk_seconds or picture)
     say(f"forecast   {duration(total)} for {left:,} steps at {run.config.batch_size / step:.0f} images/s")
 
 

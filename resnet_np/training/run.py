@@ -75,7 +75,7 @@ class Run:
                 f"--batch-size: got {config.batch_size}, but there are only {len(train)} training pictures; choose a smaller batch"
             )
         self.train = train
-        self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], 1.0
+        self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         self.net, self.normaliser = self._begin(images)
         self.learner: Layer = self.net
@@ -129,6 +129,10 @@ class Run:
     def how(self) -> str:
         """What of the net learns, in half a line for the user; nothing where everything does, from random weights."""
         return ""
+
+    def notes(self) -> list[str]:
+        """What else the user should know before the first step."""
+        return []
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """What is to be done once before the first step."""

@@ -136,3 +136,15 @@ def test_names_that_would_break_the_line(tmp_path, name):
         photos.read(tmp_path / name, image_size=8)
     assert str(caught.value).startswith(repr(str(tmp_path / name)))
     assert str(caught.value).isprintable()
+
+
+def test_a_jpeg_of_endless_scans(tmp_path):
+    """Every scan of a progressive JPEG costs the decoding of the whole picture, and may take a hundred bytes."""
+    path = tmp_path / "slow.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, progressive=True)
+    whole = path.read_bytes()
+    assert photos.read(path, image_size=32).pixels.shape == (3, 32, 32)
+    last = whole[whole.rindex(b"\xff\xda"):-2]
+    path.write_bytes(whole[:-2] + last * 400 + whole[-2:])
+    with pytest.raises(DataError, match="goes over its picture 4.. times, expected at most 100 scans"):
+        photos.read(path, image_size=32)

@@ -5,6 +5,8 @@ import pytest
 
 from resnet_np.backend import using
 from resnet_np.errors import InputError
+from resnet_np.layers import BatchNorm2d
+from resnet_np.layers.watch import leaves
 from resnet_np.models import resnet_cifar, resnet_imagenet
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.models.transfer import freeze, with_head
@@ -36,8 +38,13 @@ def test_another_head_on_the_same_trunk(rng):
 
 def test_a_head_that_is_kept():
     net = resnet_cifar(8, seed=1)
+    for layer in leaves(net).values():
+        if isinstance(layer, BatchNorm2d):
+            layer.eps, layer.momentum = 0.1, 0.01  # other people's settings
     kept = with_head(net, classes=10, keep=True, dropout=0.5, fused=True, seed=0)
-    np.testing.assert_array_equal(kept.children["fc"].weight.data, net.children["fc"].weight.data)
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(kept.forward(x, training=False), net.forward(x, training=False))
+    assert kept.children["bn1"].momentum == 0.01
     with pytest.raises(InputError, match="the head has 10 outputs, expected 3"):
         with_head(net, classes=3, keep=True, dropout=0, fused=True, seed=0)
 

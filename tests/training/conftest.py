@@ -21,7 +21,7 @@ def pictures():
     (train_images, train_labels), (test_images, test_labels) = draw(80), draw(40)
     return SimpleNamespace(
         name="custom", classes=("dark", "bright"), train_images=train_images, train_labels=train_labels,
-        test_images=test_images, test_labels=test_labels, origin="a test", official=None)
+        test_images=test_images, test_labels=test_labels, origin="a test", official=None, crop=1.0)
 
 
 @pytest.fixture

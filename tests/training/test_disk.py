@@ -33,6 +33,7 @@ path, mode, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 rng = np.random.default_rng(7)
 images = rng.integers(0, 256, (80, 3, 8, 8)).astype(np.uint8)
 pictures = SimpleNamespace(
+    crop=1.0,
     name="custom", classes=("dark", "bright"), train_images=images, train_labels=np.arange(80) % 2,
     test_images=images[:40], test_labels=np.arange(40) % 2, origin="a test", official=None)
 loop.SAVE_SECONDS = 0

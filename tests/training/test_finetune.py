@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from resnet_np.data import CIFAR10
+from resnet_np.data import CIFAR10, Normaliser
 from resnet_np.errors import InputError, TrainingError
 from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
-from resnet_np.training import loop
+from resnet_np.training import loop, provenance
 from resnet_np.training.finetune import FinetuneRun
 from resnet_np.training.finetune_config import FinetuneConfig, finetune_preset
 from resnet_np.training.run_folder import RunFolder
@@ -157,6 +157,34 @@ def test_a_run_that_is_stopped_resumes_to_the_same_bits(source, recipe, pictures
             np.testing.assert_array_equal(array, others[key], err_msg=key)
 
 
+def test_a_trunk_frozen_by_its_number_is_a_frozen_trunk(source, recipe, pictures, folder):
+    _, lines = carry_out(FinetuneRun(recipe(freeze="3", augment=False), pictures, folder, source))
+    assert "80 pictures went through the frozen trunk once" in lines
+
+
+def test_pictures_of_another_size_than_the_weights_know(source, recipe, pictures, folder):
+    source.image_size, source.crop = 32, 0.875
+    run = FinetuneRun(recipe(), pictures, folder, source)
+    assert ("the weights were trained on pictures of 32 pixels, these have 8; --image-size 32 would cost 16 times the work"
+            in run.notes())
+    assert (run.image_size, run.crop) == (8, 1.0)  # nothing was cut off these, so nothing may be cut off a photo either
+
+
+def test_a_mean_picture_of_another_size(source, recipe, pictures, folder):
+    source.normaliser = Normaliser.per_pixel(pictures.train_images)
+    FinetuneRun(recipe(), pictures, folder, source)
+    with pytest.raises(InputError, match="pictures have 16 pixels, but the weights subtract a mean picture of 8"):
+        FinetuneRun(recipe(image_size=16), pictures, folder, source)
+    FinetuneRun(recipe(image_size=16, normaliser="channel"), pictures, folder, source)
+
+
+def test_pictures_that_were_trained_on_are_not_held_back(source, recipe, pictures, folder):
+    source.metadata = {"dataset": provenance.fingerprint(pictures), "config": {"split_seed": 1}}
+    with pytest.raises(InputError, match="--split-seed: got 0, but the weights were trained on the same pictures with split 1"):
+        FinetuneRun(recipe(), pictures, folder, source)
+    FinetuneRun(recipe(split_seed=1), pictures, folder, source)
+
+
 def test_another_size(source, recipe, pictures, folder):
     _, lines = carry_out(FinetuneRun(recipe(image_size=16, epochs=1), pictures, folder, source))
     assert "resized from 8 to 16 pixels a side: 4 times the work" in lines
@@ -168,11 +196,17 @@ def test_another_size(source, recipe, pictures, folder):
     ({"freeze": "head"}, "--freeze: got head"), ({"freeze": "0"}, "--freeze: got 0"),
     ({"unfreeze_at": 2}, "--unfreeze-at: got 2, expected a --freeze that it ends"),
     ({"head_lr_mult": -1}, "--head-lr-mult: got -1"),
-    ({"stage_lr_mult": -0.5}, "--stage-lr-mult: got -0.5"), ({"unfreeze_at": -1, "freeze": "trunk"}, "--unfreeze-at: got -1"),
-    ({"head": "none"}, "--head: got none"), ({"image_size": 5000}, "--image-size: got 5000, expected at most 4,096")])
+    ({"stage_lr_mult": -0.5}, "--stage-lr-mult: got -0.5"), ({"stage_lr_mult": 1e300}, "--stage-lr-mult: got 1e.300"),
+    ({"unfreeze_at": 3, "freeze": "trunk"}, "--unfreeze-at: got 3, expected one of the 2 epochs"),
+    ({"unfreeze_at": -1, "freeze": "trunk"}, "--unfreeze-at: got -1"),
+    ({"head": "none"}, "--head: got none"), ({"image_size": 5000}, "--image-size: got 5000, expected at most 1,024")])
 def test_nonsense_is_refused(recipe, changes, words):
     with pytest.raises(InputError, match=words):
         recipe(**changes)
+
+
+def test_the_defaults_are_a_preset():
+    assert FinetuneConfig(weights="w") == finetune_preset("whole", weights="w")
 
 
 def test_what_only_the_net_can_refuse(source, recipe, pictures, folder):

@@ -17,7 +17,7 @@ def pictures():
     rng = np.random.default_rng(7)
     labels = np.arange(80, dtype=np.int64) % 2
     images = (rng.integers(0, 120, (80, 3, 8, 8)) + 100 * labels[:, None, None, None]).astype(np.uint8)
-    return SimpleNamespace(name="custom", classes=("dark", "bright"), train_images=images, train_labels=labels,
+    return SimpleNamespace(crop=1.0, name="custom", classes=("dark", "bright"), train_images=images, train_labels=labels,
                            test_images=images[:40], test_labels=labels[:40], origin="a test", official=None)
 
 

@@ -15,7 +15,8 @@ def pictures(rng):
     """Dark and bright ones."""
     labels = np.arange(80) % 2
     images = (rng.integers(0, 60, (80, 3, 8, 8)) + 190 * labels[:, None, None, None]).astype(np.uint8)
-    return SimpleNamespace(name="two", classes=("dark", "bright"), train_images=images, train_labels=labels, test_images=images,
+    return SimpleNamespace(crop=1.0, name="two", classes=("dark", "bright"), train_images=images, train_labels=labels,
+                           test_images=images,
                            test_labels=labels, origin="the test", official=False)
 
 

@@ -11,9 +11,16 @@ import numpy as np
 
 from resnet_np.data.normalise import Normaliser
 from resnet_np.errors import CheckpointError, InputError, ResNetNpError
-from resnet_np.layers import BatchNorm2d
-from resnet_np.layers.watch import leaves
-from resnet_np.models.checkpoint import FAMILIES, LARGEST_IMAGE, Checkpoint, load_arrays, load_checkpoint, net_arrays, rebuild
+from resnet_np.models.checkpoint import (
+    FAMILIES,
+    LARGEST_IMAGE,
+    Checkpoint,
+    copy_settings,
+    load_arrays,
+    load_checkpoint,
+    net_arrays,
+    rebuild,
+)
 from resnet_np.models.foreign import containers, header
 from resnet_np.models.foreign.conventions import CHOICES, Settled, Wishes, leaves_open, settle
 from resnet_np.models.foreign.dialects import HARMLESS, NETS, Dialect, deduce, detect, variant
@@ -254,7 +261,4 @@ def _fill(target: ResNet, source: ResNet) -> None:
     """Copy parameters, buffers and what batch norm is set to. Nets of the same architecture: it cannot fail halfway."""
     dtypes = {name: array.dtype for name, array in net_arrays(target).items()}
     load_arrays(target, {name: array.astype(dtypes[name], copy=False) for name, array in net_arrays(source).items()})
-    sources = leaves(source)
-    for name, layer in leaves(target).items():
-        if isinstance(layer, BatchNorm2d):
-            layer.momentum, layer.eps = sources[name].momentum, sources[name].eps  # type: ignore[attr-defined]
+    copy_settings(target, source)

@@ -1,6 +1,7 @@
 """Exports: the bits and everything about the net come back; a description that was tampered with is refused in one line."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_where_it_cannot_be_written(checkpoint, tmp_path):
         export(checkpoint(), tmp_path / "none" / "net.npz")
     normaliser = Normaliser(np.full((3, 224, 224), 1 / 3), CIFAR10.std)
     large = Checkpoint(build("resnet8", width=2, classes=3), normaliser, ("a", "b", "c"))
-    with pytest.raises(CheckpointError, match="expected at most 921,600; a mean picture of this size is kept by checkpoints only"):
+    with pytest.raises(CheckpointError, match="expected at most 262,144; a mean picture of this size is kept by checkpoints only"):
         export(large, tmp_path / "net.npz")
     assert list(tmp_path.iterdir()) == []
 
@@ -161,3 +162,22 @@ def test_numbers_that_cannot_be_those_of_a_net(checkpoint, tmp_path, name, value
     export(before, tmp_path / "net.npz")
     with pytest.raises(CheckpointError, match=name):
         load_weights(None, tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("kind", ["npz", "compressed npz", "safetensors"])
+def test_a_description_that_would_fill_the_memory(tmp_path, kind):
+    """Nested JSON takes twenty times its bytes once it is parsed; compressed, a thousand times those of the file."""
+    text = b"[" + b"[]," * 340_000 + b"[]]"
+    path = tmp_path / f"bomb.{kind.split()[-1]}"
+    if kind == "safetensors":
+        safetensors.numpy.save_file({"a": np.zeros(1, np.float32)}, path, {NAME: text.decode()})
+    else:
+        save = np.savez_compressed if kind.startswith("compressed") else np.savez
+        save(path, **{ARRAY: np.frombuffer(text, np.uint8)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError):
+            load_weights(None, path)
+        assert tracemalloc.get_traced_memory()[1] < (16 << 20) + 4 * path.stat().st_size
+    finally:
+        tracemalloc.stop()

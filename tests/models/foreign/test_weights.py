@@ -137,7 +137,7 @@ def test_a_normaliser_of_ones_own(resnet8, normaliser, mean, std):
     (None, {"class_names": ["a", "b"]}, "class names: got 2, expected 10"),
     (None, {"class_names": ["a"] * 10}, "class names: 'a' occurs 10 times"),
     (None, {"class_names": [*"abcdefghi", " "]}, "class names: ' ' occurs 1 times"),
-    (None, {"image_size": 0}, "image_size: got 0, expected a whole number of pixels from 1 to 4,096"),
+    (None, {"image_size": 0}, "image_size: got 0, expected a whole number of pixels from 1 to 1,024"),
     (None, {"image_size": 32.0}, "image_size: got 32.0"),
     (None, {"crop": 0.0}, "crop: got 0.0, expected a number from 0.1 to 1"),
     (None, {"crop": float("nan")}, "crop: got nan"),
