@@ -116,8 +116,8 @@ HALF = {"width": 8, "image_size": 16, "decay": "all", "epochs": 8}
 
 
 def layer_responses(seeds):
-    """Standard deviations of the layers' responses (He et al. 2015, figure 7) to the 2,000 test pictures of Shapes-10, 16x16 pixels,
-    after eight epochs in which everything decays: 20 layers of half width, plain and residual."""
+    """Standard deviations of the layers' responses (He et al. 2015, figure 7) to the 2,000 test pictures of Shapes-10, 16x16
+    pixels, after eight epochs in which everything decays: 20 layers of half width, plain and residual."""
     pictures = shapes10.make()
     for seed in seeds:
         for model in ("plain20", "resnet20"):

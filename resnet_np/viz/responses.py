@@ -33,7 +33,7 @@ def responses(nets: Mapping[str, np.ndarray]) -> Figure:
     ordered.set(xlabel="layer, from the picture to the head", title="In the order of the layers")
     ranked.set(xlabel="rank: 1 is the layer with the largest response", title="Sorted by size")
     for axes in (ordered, ranked):
-        axes.set_ylabel("standard deviation of the response")
+        axes.set_ylabel("response (std. deviation)")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.tick_params(colors=GREY)
