@@ -49,7 +49,7 @@ def test_says_what_a_learner_must_know(source):
 
 
 @pytest.mark.slow
-@each
+@pytest.mark.parametrize("source", ORIGINALS, ids=lambda path: path.stem)  # the code of the translations is the same
 def test_executes(builder, source):
     seconds = builder.execute(builder.convert(source), source.parent)
     assert seconds < builder.LIMIT
