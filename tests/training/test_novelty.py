@@ -160,7 +160,7 @@ def test_another_nets_record_is_refused(typical, shapes):
 
 @pytest.mark.slow
 def test_cifar10(shared, rng, tmp_path):
-    """The public ResNet-20 on the JPEG copy: measured 95.5 % of the test pictures unflagged, 93.6 % of their negatives flagged."""
+    """The public ResNet-20 on the JPEG copy: measured 95.7 % of the test pictures unflagged, 93.1 % of their negatives flagged."""
     subprocess.run([sys.executable, shared / "data" / "build_cifar10.py", tmp_path, "--layout", "bin"], check=True, timeout=600)
     pictures = data_tools.find(str(tmp_path), say=print, progress=False)
     found = load_weights(None, shared / "pretrained" / "resnet20-12fca82f.th").checkpoint
@@ -170,6 +170,6 @@ def test_cifar10(shared, rng, tmp_path):
     typical = learn(net, normaliser, pictures.train_images[train], pictures.train_images[validation], image_size=32, seed=0)
     detector = Novelty(net, normaliser, typical)
     assert detector.is_unlike(pictures.test_images).mean() <= 0.05
-    assert detector.is_unlike(255 - pictures.test_images).mean() >= 0.92
+    assert detector.is_unlike(255 - pictures.test_images).mean() >= 0.91
     for name, images in strange(rng, 200).items():
         assert detector.is_unlike(images).all(), name
