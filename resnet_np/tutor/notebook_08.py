@@ -48,7 +48,7 @@ def factors(answer: Any) -> str:
 def _library_factors(net: Any, share: float, head: float) -> dict[str, float]:
     images, labels = np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2
     pictures: Any = SimpleNamespace(name="two", classes=("a", "b"), train_images=images, train_labels=labels, test_images=images,
-                                    test_labels=labels, origin="", official=False)
+                                    test_labels=labels, origin="", official=False, crop=1.0)
     config = FinetuneConfig(weights="a net", batch_size=2, stage_lr_mult=share, head_lr_mult=head)
     source = Checkpoint(net, Normaliser.channels((0.5,) * 3, (0.5,) * 3), ("a", "b"), image_size=8)
     return FinetuneRun(config, pictures, RunFolder(Path("unused")), source)._rates()
