@@ -192,6 +192,10 @@ speeds = {name: gflops(run, small if name == "loops" else x) for name, run in ru
 rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", ceiling=("NumPy's matrix product", peak))
 
 # %% [markdown]
+# One warning first. The array rung hands many small products to BLAS. Where other programs are at work, the threads of BLAS
+# wait for each other at every one of them. Then this rung falls to a small part of what it reaches on a quiet machine. (Start
+# Python with `OPENBLAS_NUM_THREADS=1` and run the cell again, to see.)
+#
 # Look at two distances in your figure.
 #
 # - From *loops* to *array*: nothing about the arithmetic changed. What went away is the interpreter, which spends far more
