@@ -46,7 +46,8 @@ def smoothed(answer: Any) -> str:
 
 @exercise("7.4")
 def stop(answer: Any) -> str:
-    cases = (((0.3, 0.5, 0.4, 0.45, 0.4, 0.6), 3, (2, 5)), ((0.3, 0.5, 0.4, 0.6, 0.5), 3, (4, 5)), ((0.5, 0.5, 0.5, 0.5), 2, (1, 3)),
+    cases = (((0.3, 0.5, 0.4, 0.45, 0.4, 0.6), 3, (2, 5)), ((0.3, 0.5, 0.4, 0.6, 0.5), 3, (4, 5)),
+             ((0.5, 0.5, 0.5, 0.5), 2, (1, 3)),
              ((0.1, 0.2, 0.3), 1, (3, 3)))
     for accuracies, patience, expected in cases:
         given = f"accuracies {accuracies} and patience {patience}"

@@ -46,7 +46,7 @@ def heat(answer: Any) -> str:
             maps, gradient, _ = class_gradient(net, x, np.array([k]), at="stem")
             same(call(answer, maps[0], gradient[0]), grad_cam(net, x, np.array([k]), at="stem")[0],
                  given=f"maps and gradient {maps[0].shape}", what="heat", tolerance=1e-4,
-                 hint="one number a channel: the mean of its gradient; the weighted sum of the maps; then what is below 0 becomes 0")
+                 hint="one number a channel: the mean of its gradient; the weighted sum of maps; then what is below 0 becomes 0")
     return "your heat maps are those of grad_cam, for three classes"
 
 
