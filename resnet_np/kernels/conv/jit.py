@@ -1,8 +1,9 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
-3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); other rows of whole half-vectors are
-read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py), to the same bits as
-direct.py but for the input gradient of a stride above 1, which adds in another order. Below are the tiles:
+3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); maps whose rows do not suit, as of
+4, 14 and 28 pixels in single precision, are widened by zeros for it. Other rows of whole half-vectors are read straight from the
+padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py), to the same bits as direct.py but for the input
+gradient of a stride above 1, which adds in another order. Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -26,6 +27,8 @@ from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multipl
 from resnet_np.kernels.simd import VECTOR_BYTES, lanes
 from resnet_np.workspace import empty
 
+MOST_WASTE = 2  # pixels computed for one that is wanted, where Winograd's sums are worth it
+DEAR = 8  # times as many pixels must a weight gradient have to repay that: measured with 64 to 512 channels on 4x4 to 28x28 maps
 DEEP_TILE = 4  # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
 
 
@@ -58,6 +61,8 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
     if winograd.suits(w_shape, stride, *dout.shape[2:], x.dtype):
         return winograd.weight_grad(dout, x, pad=pad)
+    if extra := _widening(w_shape, stride, dout.shape, x.dtype, DEAR):
+        return winograd.weight_grad(_widened(dout, extra), _widened(x, extra), pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
@@ -91,9 +96,37 @@ def correlate(x, w, stride, pad_h, pad_w, finish):
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
     if winograd.suits(w.shape, stride, oh, ow, x.dtype):
         return winograd.correlate(x, w, pad_h, pad_w, finish)
+    if extra := _widening(w.shape, stride, (len(x), len(w), oh, ow), x.dtype, 1):
+        wide = winograd.correlate(_widened(x, extra), w, pad_h, pad_w, nothing(x.dtype))
+        out = empty((len(x), len(w), oh, ow), x.dtype)
+        _narrow(wide, finish, out, out.reshape(len(x), len(w), -1))
+        return out
     if direct.fits(ow, x.dtype):
         return direct.correlate(x, w, stride, pad_h, pad_w, finish)
     return _correlate(x, w, stride, pad_h, pad_w, finish)
+
+
+def _widening(w_shape, stride, out_shape, dtype, dear):
+    """(rows, columns) of zeros below and to the right of maps with which Winograd's sums suit them, and pay; None: they do not.
+
+    4x4 maps become 4x8, 14x14 maps 14x16: at most half of the products are of zeros. Padding puts the same zeros there, so that the
+    results are the same. What it takes to transform the filters must be spread over enough pixels: `dear` times the channels.
+    """
+    images, filters, oh, ow = out_shape
+    high, wide = _round_up(oh, 2), _round_up(ow, VECTOR_BYTES // np.dtype(dtype).itemsize // 2)
+    if high * wide > MOST_WASTE * oh * ow or images * oh * ow < dear * max(filters, w_shape[1]):
+        return None
+    if not winograd.suits(w_shape, stride, high, wide, dtype):
+        return None
+    return high - oh, wide - ow
+
+
+def _widened(maps, extra):
+    """A copy of maps (N, C, H, W) with zeros below and to the right."""
+    images, channels, height, width = maps.shape
+    wide = empty((images, channels, height + extra[0], width + extra[1]), maps.dtype)
+    _widen(maps, wide)
+    return wide
 
 
 def _correlate(x, w, stride, pad_h, pad_w, finish):
@@ -127,6 +160,22 @@ def _zero_padded(matrix, rows, columns):
     padded = np.zeros((rows, columns), matrix.dtype)
     padded[:matrix.shape[0], :matrix.shape[1]] = matrix
     return padded
+
+
+@parallel
+def _widen(maps, wide):
+    """maps (N, C, H, W) -> the upper left corner of wide, zeros elsewhere."""
+    for n in prange(len(maps)):
+        wide[n] = 0
+        wide[n, :, :maps.shape[2], :maps.shape[3]] = maps[n]
+
+
+@parallel
+def _narrow(wide, finish, out, planes):
+    """The upper left corner of wide -> out (N, F, OH, OW), image by image, and finished; planes (N, F, OH*OW) is out too."""
+    for n in prange(len(out)):
+        out[n] = wide[n, :, :out.shape[2], :out.shape[3]]
+        finish_image(planes, n, finish)
 
 
 @parallel

@@ -8,6 +8,7 @@ import pytest
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
     pytest.skip("NUMBA_DISABLE_JIT is set: the kernels cannot be compiled", allow_module_level=True)
 
+from resnet_np.kernels import fused
 from resnet_np.kernels.conv import array, direct, jit, winograd
 from resnet_np.kernels.conv.finish import nothing
 
@@ -69,3 +70,23 @@ def test_nan_is_seen(rng):
     out = jit.forward(x, w, stride=1, pad=1)
     assert np.isfinite(out[0]).all() and np.isnan(out[1, :, 3:6, 4:7]).all() and np.isfinite(out[1, :, :2]).all()
     assert np.isnan(jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1)[:, 3]).all()
+
+
+# N, C, F, H, W: rows and columns of zeros are needed, one of them, and so many channels for so few pixels that it does not pay
+@pytest.mark.parametrize("case, pays", [((3, 9, 10, 4, 4), True), ((2, 8, 8, 7, 7), True), ((2, 8, 9, 14, 14), True),
+                                        ((2, 12, 8, 5, 6), True), ((1, 40, 8, 4, 4), False)], ids=str)
+def test_maps_that_are_widened(rng, case, pays):
+    """The same convolution, and the same statistics of what it gives: those of the zeros are left out."""
+    images, channels, filters, height, width = case
+    x, w, dout = drawn(rng, (*case, 1), np.float32)
+    assert (jit._widening(w.shape, 1, dout.shape, np.float32, 1) is not None) == pays
+    for ours, exact in ((jit.forward(x, w, stride=1, pad=1), array.forward(x, w, stride=1, pad=1)),
+                        (jit.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1),
+                         array.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1)),
+                        (jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1),
+                         array.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1))):
+        assert ours.shape == exact.shape
+        assert np.abs(ours - exact).max() <= 2e-6 * np.abs(exact).max()
+    y, mean, var = fused.conv_statistics(x, w, stride=1, pad=1)
+    np.testing.assert_allclose(mean, y.mean((0, 2, 3)), atol=1e-6 * np.abs(y).max())
+    np.testing.assert_allclose(var, y.var((0, 2, 3)), rtol=1e-5)
