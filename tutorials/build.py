@@ -4,6 +4,9 @@ A source is a jupytext percent script, `NN_name.py`; the notebook `NN_name.ipynb
 Python that runs this file, and stripped of whatever changes from one build to the next. `--check` executes nothing: it says
 which notebooks are out of step with their sources. `--handout FOLDER` writes them there for a
 class: without outputs, without solutions.
+
+The translations in zh/ are not executed: `python tutorials/build.py zh` takes their text from `zh/NN_name.py`, and their code and
+outputs, which are the same in both languages, from `NN_name.ipynb`.
 """
 
 import argparse
@@ -50,6 +53,11 @@ class BuildError(Exception):
 def sources():
     """Every source, the translations after the originals."""
     return sorted(FOLDER.glob("[0-9][0-9]_*.py")) + sorted(FOLDER.glob("zh/[0-9][0-9]_*.py"))
+
+
+def original(source):
+    """The source that this one translates, or None."""
+    return FOLDER / source.name if source.parent != FOLDER else None
 
 
 def short(path):
@@ -171,14 +179,44 @@ def out_of_step(source):
         return f"the source has {len(new)} cells, the notebook {len(old)}"
     if any(cell.cell_type == "code" and cell.execution_count is None for cell in old):
         return "it has not been executed"
+    if original(source):
+        try:
+            if translated(source).cells != old:
+                return f"its outputs are not those of {short(original(source))}.ipynb"
+        except BuildError as error:
+            return str(error)
     return None
+
+
+def translated(source):
+    """The text of a translation with the code and outputs of the original's notebook. Raises BuildError if their cells differ."""
+    first = original(source)
+    if not first.is_file():
+        raise BuildError(f"it translates {first.name}, which does not exist")
+    reason = out_of_step(first)
+    if reason:
+        raise BuildError(f"{short(first)} comes first ({reason})")
+    notebook, executed = convert(source), nbformat.read(first.with_suffix(".ipynb"), as_version=4)
+    if len(notebook.cells) != len(executed.cells):
+        raise BuildError(f"it has {len(notebook.cells)} cells, {short(first)} has {len(executed.cells)}")
+    for i, (ours, theirs) in enumerate(zip(notebook.cells, executed.cells, strict=True)):
+        if ours.cell_type != theirs.cell_type:
+            raise BuildError(f"cell {i} is {ours.cell_type}, in {short(first)} it is {theirs.cell_type}")
+        if ours.cell_type == "code":
+            if ours.source != theirs.source:
+                raise BuildError(f"the code of cell {i} is not that of {short(first)}")
+            notebook.cells[i] = theirs
+    return notebook
 
 
 def build(source, limit):
     """Convert, execute, tidy, write. -> a line for the author. Raises BuildError; then the old notebook stays as it was."""
-    notebook = convert(source)
-    seconds = execute(notebook, source.parent, limit=limit)
-    tidy(notebook)
+    if original(source):
+        notebook, took = translated(source), "not executed"
+    else:
+        notebook = convert(source)
+        took = f"{execute(notebook, source.parent, limit=limit):.0f} s"
+        tidy(notebook)
     nbformat.validate(notebook)
     draft = source.with_suffix(".ipynb.tmp")
     draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
@@ -187,7 +225,7 @@ def build(source, limit):
         draft.unlink()
         raise BuildError("; ".join(found))
     draft.replace(source.with_suffix(".ipynb"))
-    return f"{seconds:.0f} s, {source.with_suffix('.ipynb').stat().st_size / 1000:.0f} kB"
+    return f"{took}, {source.with_suffix('.ipynb').stat().st_size / 1000:.0f} kB"
 
 
 def hand_out(todo, folder):
@@ -204,13 +242,13 @@ def hand_out(todo, folder):
 
 
 def chosen(names):
-    """The sources that the names mean: 01, 01_convolution, zh/01_convolution, tutorials/01_convolution.py."""
+    """The sources that the names mean: 01, 01_convolution, tutorials/01_convolution.py, zh/01_convolution, zh (all of them)."""
     if not names:
         return sources()
     found = []
     for name in names:
         wanted = Path(name).with_suffix("").as_posix().removeprefix("tutorials/")
-        match = [path for path in sources() if wanted == short(path) or wanted == short(path)[:2]]
+        match = [path for path in sources() if wanted in (short(path), short(path)[:2])]  # "01", "zh"
         if not match:
             raise BuildError(f"there is no source {name!r}; there are {', '.join(map(short, sources())) or 'none'}")
         found += match
@@ -219,7 +257,7 @@ def chosen(names):
 
 def main():
     parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="01_convolution, or 01 (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="01_convolution, 01, zh/01_convolution, or zh (default: all)")
     parser.add_argument("--check", action="store_true", help="execute nothing; say which notebooks are out of step")
     parser.add_argument("--handout", type=Path, metavar="FOLDER", help="execute nothing; write notebooks without outputs there")
     parser.add_argument("--limit", type=int, default=LIMIT, metavar="SECONDS",
