@@ -36,6 +36,8 @@ LARGEST = 1_000_000  # bytes of a notebook
 LARGE_PICTURE = 60_000  # bytes
 # What must not stand in an output: paths of this machine, and addresses in memory.
 PRIVATE = re.compile(r"(?<![\w.<])/(?:home|root|opt|tmp|usr|var|work|mnt|Users|private)/\w|\b[A-Z]:\\\\?\w|\bat 0x[0-9a-f]{6,}")
+# A line of a paragraph that ends in Chinese and goes on in Chinese: a browser would show the line break as a blank.
+BROKEN = re.compile(r"^(?!#)(.*[\u3000-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u9fff\uff00-\uffef])", re.MULTILINE)
 
 
 class ThisPython(KernelSpecManager):
@@ -70,6 +72,8 @@ def convert(source):
     notebook = jupytext.read(source, fmt="py:percent")
     for i, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{i}", nbformat.NotebookNode()
+        if cell.cell_type == "markdown":
+            cell.source = BROKEN.sub(r"\1", cell.source)
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5

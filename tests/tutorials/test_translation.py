@@ -90,6 +90,14 @@ def test_names_and_numbers_are_kept(source):
 
 
 @each
+def test_bold_is_bold(source):
+    """CommonMark does not end it between a full stop and a letter."""
+    for _, chinese in markdown_pairs(source):
+        for bold in re.finditer(r"\*\*([^*]+)\*\*(.?)", chinese):
+            assert bold[1][-1].isalnum() or not bold[2].isalnum(), bold[0]
+
+
+@each
 def test_links_resolve(source):
     for english, chinese in markdown_pairs(source):
         assert len(links(chinese)) == len(links(english))
@@ -135,6 +143,11 @@ def test_build_translation(folder):
     first = folder / "00_small.ipynb"
     first.write_text(first.read_text(encoding="utf-8").replace("42\\n", "43\\n"), encoding="utf-8")
     assert build(folder, "--check", "zh")[2].startswith("zh/00_small: its outputs are not those of 00_small.ipynb; run: ")
+
+
+def test_lines_are_joined_without_a_blank(builder):
+    text = "# 标题\n一行，\n又一行\n三行 CIFAR\n完\n\n- 甲\n  乙\n- 丙"
+    assert builder.BROKEN.sub(r"\1", text) == "# 标题\n一行，又一行三行 CIFAR\n完\n\n- 甲乙\n- 丙"
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
