@@ -104,6 +104,36 @@ def test_links_resolve(source):
         assert not broken(chinese, source.parent)
 
 
+@pytest.fixture(scope="module")
+def readmes():
+    return [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")]
+
+
+def test_readmes_have_the_same_commands(readmes):
+    english, chinese = (re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL) for text in readmes)
+    assert len(english) > 5
+    assert chinese == english
+
+
+def test_readmes_have_the_same_structure(readmes):
+    english, chinese = readmes
+    for pattern in (r"^#+ ", r"^\|[-|]+\|$", r"^!\["):
+        assert re.findall(pattern, chinese, re.MULTILINE) == re.findall(pattern, english, re.MULTILINE), pattern
+    assert [line.count("|") for line in chinese.splitlines() if line.startswith("|")] == [
+        line.count("|") for line in english.splitlines() if line.startswith("|")]
+    assert numbers(chinese) == numbers(english)
+    assert code_spans(chinese) == code_spans(english)
+    assert not left_in_english(english, chinese)
+
+
+def test_links_of_readmes(readmes):
+    english, chinese = readmes
+    assert not broken(english, ROOT) and not broken(chinese, ROOT)
+    assert "[中文](README.zh-CN.md)" in english[:200] and "[English](README.md)" in chinese[:200]
+    ours, theirs = ([link for link in links(text) if not link.startswith(("#", "README"))] for text in (chinese, english))
+    assert ours == theirs
+
+
 # build.py, on a small notebook in a copy of the folder
 
 ENGLISH = "# %% [markdown]\n# # A title\n\n# %%\nprint(6 * 7)\n"
