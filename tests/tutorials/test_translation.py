@@ -65,6 +65,10 @@ def broken(text, folder):
             and not (link[1:] in slugs if link.startswith("#") else (folder / link.partition("#")[0]).exists())]
 
 
+def test_there_are_translations():
+    assert len(TRANSLATIONS) >= 3
+
+
 @each
 def test_same_cells_same_code(source):
     english, chinese = cells(TUTORIALS / source.name), cells(source)
