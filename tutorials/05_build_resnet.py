@@ -228,7 +228,7 @@ for depth, paper in TABLE_6.items():
 # %% [markdown]
 # ## Options A and B
 #
-# Where a stage begins, the branch returns twice the channels and half the pixels. What is added to it must have that shape.
+# Where a stage begins, the branch returns twice the channels and a quarter of the pixels. What is added to it must have that shape.
 #
 # **Option A** (the paper's choice on CIFAR): take every second pixel, and add channels of zeros. No parameters. On two channels
 # of 4x4:
@@ -454,7 +454,7 @@ tutor.check("5.4", deepest)
 #
 # - A ResNet is a stem, stages of blocks, pooling, and one linear layer. Our net of library parts gave the same bits as
 #   `resnet_cifar(20)`.
-# - Each stage has half the pixels and twice the channels: four times the parameters, the same work.
+# - Each stage has a quarter of the pixels and twice the channels: four times the parameters, the same work.
 # - Option A costs nothing, option B 2,752 parameters at full width. Depth is one number, $6n + 2$.
 # - A fresh net starts near 2.5, not at $\ln 10$: its random head prefers classes without a reason. A zeroed head starts at $\ln
 #   10$.
