@@ -7,6 +7,7 @@ nbclient), turns the skip of a test that lacks one of them into a failure: CI se
 import importlib
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import matplotlib
@@ -25,6 +26,9 @@ def pytest_configure(config):
         raise pytest.UsageError(f"RESNET_NP_REQUIRE: expected {', '.join(REQUIREMENTS)}; got {', '.join(unknown)}")
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         os.environ.setdefault("RESNET_NP_BACKEND", "numpy")  # the default backend cannot run without the compiler
+    # A job in the background, of CI or nohup, is born with Ctrl-C ignored, and so would be all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Neither the user's cache nor her data set may decide a test, and no test may fill them. The folder outlives the
     # session, so that kernels are compiled once; a test that needs an empty one takes `empty_cache`.
     _move_cache(os.environ, config.cache.mkdir("user-cache"))

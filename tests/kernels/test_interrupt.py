@@ -34,14 +34,6 @@ def kernel(module):
     return numba.njit(double)
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_counts():
-    """A job in the background, of CI or nohup, is born with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_it_waits_for_our_kernel():
     double, before = kernel("resnet_np.kernels.test"), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), event.install_listener("numba:compile", Stop()):
