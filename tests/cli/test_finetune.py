@@ -16,7 +16,6 @@ from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar, resnet_imagenet, save_checkpoint
 from resnet_np.models.foreign.export import export
 
-pytestmark = pytest.mark.nojit
 CLASSES = ("circle", "square", "star")
 
 

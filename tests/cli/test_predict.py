@@ -16,7 +16,6 @@ from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
 from resnet_np.training import novelty
 
-pytestmark = pytest.mark.nojit
 CLASSES = ("circle", "ring", "飞机", "square", "star", "cross", "heart", "crescent", "arrow", f"a\x1b[31m {'very ' * 20}long name")
 
 

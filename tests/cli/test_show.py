@@ -14,7 +14,6 @@ from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
 from resnet_np.models.foreign.export import export
 
-pytestmark = pytest.mark.nojit
 RECORDS = [{"epoch": i, "train_loss": 2 / i, "train_accuracy": 0.4, "validation_loss": 2.1 / i, "validation_accuracy": 0.3,
             "lr": 0.1} for i in (1, 2)]
 

@@ -14,8 +14,6 @@ from resnet_np.models import load_weights, resnet_cifar, resnet_imagenet
 from resnet_np.training import novelty
 from resnet_np.training.novelty import Novelty, learn, roughness, statistics
 
-pytestmark = pytest.mark.nojit
-
 
 @pytest.fixture(scope="module")
 def shapes():
