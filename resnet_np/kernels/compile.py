@@ -33,11 +33,11 @@ from resnet_np.kernels.simd import VECTOR_BYTES
 
 config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
 
-# No "nnan" and no "ninf": ReLU and batch norm must let NaN and infinity through, so that they can be found and named.
-# No "arcp": division stays division.
-# No "reassoc": free to add in another order, the process that compiles a kernel and those that load it from the cache were found to
-# run code with other last bits (test_determinism.py). Only a `reduction` has it: without it a sum is no vector code.
-FASTMATH = {"contract", "nsz"}
+# Kernels follow IEEE 754 to the letter. Given any freedom (to fuse a product and a sum, to add in another order) the process that
+# compiles a kernel and those that load it from the cache were found to run code with other last bits (test_determinism.py). It
+# costs nothing: what must be fused says so (simd.py). A `reduction` alone is free, for without that a sum is no vector code;
+# never of "nnan" and "ninf": NaN and infinity must get through, so that they can be found and named.
+SUM = {"contract", "nsz", "reassoc"}
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
 DAYS_KEPT = 7  # since its last use: a younger folder may belong to a running process
 WARM = "training-step-compiled"
@@ -82,12 +82,12 @@ event.register("numba:compile", _Uninterrupted())
 
 def inline(function: Callable) -> Callable:
     """Compile a function that only other kernels call: it becomes part of them and needs no cache of its own."""
-    return numba.njit(fastmath=FASTMATH, error_model="numpy")(function)
+    return numba.njit(error_model="numpy")(function)
 
 
 def reduction(function: Callable) -> Callable:
     """As `inline`, for a function that only sums, and may do so several values at a time. It must not write into arrays."""
-    return numba.njit(fastmath=FASTMATH | {"reassoc"}, error_model="numpy")(function)
+    return numba.njit(fastmath=SUM, error_model="numpy")(function)
 
 
 def parallel(function: Callable) -> Callable:
@@ -102,7 +102,7 @@ def serial(function: Callable) -> Callable:
 
 def _cached(function: Callable, *, parallel: bool) -> Callable:
     folder = cache_folder()
-    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "parallel": parallel}
+    options: dict[str, Any] = {"error_model": "numpy", "parallel": parallel}
     if folder is None:
         return numba.njit(**options)(function)
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)

@@ -18,7 +18,7 @@ from resnet_np.optim import SGD
 from resnet_np.training import training_step
 from resnet_np.workspace import Workspace
 
-rng, net = np.random.default_rng(0), resnet_cifar(8)
+rng, net = np.random.default_rng(0), resnet_cifar(8, width=int(sys.argv[1]))
 optimiser, workspace = SGD(net.named_parameters()), Workspace()
 for _ in range(3):
     x, labels = rng.standard_normal((20, 3, 16, 16)).astype(np.float32), rng.integers(0, 10, 20)
@@ -32,9 +32,10 @@ print(numba.get_num_threads(), numba.threading_layer(), digest.hexdigest())
 """
 
 
-def run(threads, layer):
+def run(threads, layer, width=16):
     environment = os.environ | {"NUMBA_NUM_THREADS": str(threads), "NUMBA_THREADING_LAYER": layer, "OMP_WAIT_POLICY": "passive"}
-    process = subprocess.run([sys.executable, "-c", STEPS], env=environment, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-c", STEPS, str(width)]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     if "No threading layer could be loaded" in process.stderr:
         pytest.skip(f"the threading layer {layer} is not on this machine")
     assert process.returncode == 0, process.stderr
@@ -50,6 +51,10 @@ def test_bits_do_not_depend_on_the_threads(layer):
 
 
 @pytest.mark.slow
-def test_the_process_that_compiles_gives_the_same_bits(empty_cache):
-    """It runs code straight from the compiler, the next one the same code from the cache."""
-    assert run(2, "workqueue") == run(2, "workqueue")
+@pytest.mark.parametrize("width", [16, 8])
+def test_the_process_that_compiles_gives_the_same_bits(empty_cache, width):
+    """It runs code straight from the compiler, the next one what was optimised once more on its way to the cache.
+
+    With "contract" among the flags only the narrower net showed it: a product and a sum became one rounding in one of the two.
+    """
+    assert run(2, "workqueue", width) == run(2, "workqueue", width)
