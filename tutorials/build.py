@@ -87,9 +87,15 @@ def execute(notebook, folder, *, limit=LIMIT):
     def left(cell):  # at least 1: to nbclient 0 means "no limit"
         return max(1, limit - (time.perf_counter() - start))
 
+    running = "its start"
+
+    def note(cell, cell_index):  # called before the cell runs: the last words of a Python that dies may not arrive
+        nonlocal running
+        running = f"cell {cell_index} ({cell.source.strip().splitlines()[0].strip()[:60]!r})"
+
     manager = AsyncKernelManager(kernel_spec_manager=ThisPython())
     client = NotebookClient(notebook, km=manager, timeout_func=left, record_timing=False, shutdown_kernel="immediate",
-                            resources={"metadata": {"path": folder}})
+                            resources={"metadata": {"path": folder}}, on_cell_execute=note)
     with tempfile.TemporaryDirectory() as profile:
         # a profile of its own: the author's IPython settings decide nothing
         environment = {key: value for key, value in os.environ.items() if key not in ("MPLBACKEND", "RESNET_NP_DATA")}
@@ -98,21 +104,12 @@ def execute(notebook, folder, *, limit=LIMIT):
             client.execute(env=environment, cleanup_kc=True)  # end the kernel, however this goes
         except CellExecutionError as error:
             print(re.sub(r"\x1b\[[0-9;]*m", "", error.traceback), file=sys.stderr)
-            raise BuildError(f"{_last(notebook)} raised {error.ename}: {error.evalue}") from None
+            raise BuildError(f"{running} raised {error.ename}: {error.evalue}") from None
         except CellTimeoutError:
-            raise BuildError(f"{_last(notebook)} was still running when the notebook's {limit} s were over") from None
+            raise BuildError(f"{running} was still running when the notebook's {limit} s were over") from None
         except DeadKernelError:
-            raise BuildError(f"{_last(notebook)}: its Python died") from None
+            raise BuildError(f"{running}: its Python died") from None
     return time.perf_counter() - start
-
-
-def _last(notebook):
-    """Where the execution stopped."""
-    i = max((i for i, cell in enumerate(notebook.cells) if cell.get("execution_count")), default=0)
-    ran = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
-    i = max([i, *ran])
-    line = next((line for line in notebook.cells[i].source.splitlines() if line.strip()), "")
-    return f"cell {i} ({line.strip()[:60]!r})"
 
 
 def tidy(notebook):

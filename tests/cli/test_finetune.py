@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import tarfile
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -111,25 +113,53 @@ def test_each_command_resumes_its_own_runs(photos, weights, tmp_path, capsys):
         assert f"resume it with: resnet-np {other} --resume --out {folder}" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_a_head_on_2000_photos_takes_less_than_a_minute(shared, tmp_path):
-    """The public ResNet-20 on the JPEG copy's first 200 training pictures of each class, kernels compiled: issue 5, 2."""
-    import tarfile
+@pytest.fixture(scope="module")
+def cifar_photos(shared, tmp_path_factory):
+    """make(count) -> a folder of the JPEG copy's first `count` training pictures of each class."""
+    def make(count):
+        folder, kept = tmp_path_factory.mktemp("cifar"), Counter()
+        with tarfile.open(shared / "data" / "cifar10-jpeg.tar.xz") as archive:
+            for member in archive:
+                *_, split, name, file = ("", "", *member.name.split("/"))
+                if member.isfile() and split == "train" and kept[name] < count:
+                    kept[name] += 1
+                    (folder / name).mkdir(exist_ok=True)
+                    (folder / name / file).write_bytes(archive.extractfile(member).read())
+        assert len(kept) == 10 and set(kept.values()) == {count}
+        return folder
+    return make
 
-    photos, kept = tmp_path / "photos", {}
-    with tarfile.open(shared / "data" / "cifar10-jpeg.tar.xz") as archive:
-        for member in archive:
-            parts = member.name.split("/")
-            if not member.isfile() or "train" not in parts or kept.get(parts[-2], 0) == 200:
-                continue
-            kept[parts[-2]] = kept.get(parts[-2], 0) + 1
-            (photos / parts[-2]).mkdir(parents=True, exist_ok=True)
-            (photos / parts[-2] / parts[-1]).write_bytes(archive.extractfile(member).read())
-    assert sum(kept.values()) == 2000 and len(kept) == 10
-    command = [sys.executable, "-m", "resnet_np", "finetune", shared / "pretrained" / "resnet20-12fca82f.th", "--data", photos,
-               "--preset", "head", "--no-progress", "--out"]
+
+@pytest.mark.slow
+def test_a_head_on_2000_photos_takes_less_than_a_minute(shared, cifar_photos, tmp_path):
+    """The public ResNet-20, kernels compiled: issue 5, "done when" 2."""
+    command = [sys.executable, "-m", "resnet_np", "finetune", shared / "pretrained" / "resnet20-12fca82f.th", "--data",
+               cifar_photos(200), "--preset", "head", "--no-progress", "--out"]
     subprocess.run([*command, tmp_path / "compiles"], check=True, capture_output=True)
     start = time.perf_counter()
     subprocess.run([*command, tmp_path / "run"], check=True, capture_output=True)
     assert time.perf_counter() - start < 60
     assert json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"] > 0.7  # a head of its own: chance is 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.peer
+@pytest.mark.parametrize("depth", [18, 50])
+def test_what_torch_wrote_learns_for_an_epoch(torch, cifar_photos, tmp_path, depth, capsys):
+    """Full width, ImageNet stems, random weights, at the size of CIFAR-10's pictures: everything moves, and stays finite."""
+    from resnet_np.bench.peer import Net
+
+    architecture = {"family": "resnet_imagenet", "depth": depth, "stem": "imagenet", "stride_in": "3x3", "width": 64,
+                    "classes": 1000}
+    torch.manual_seed(0)
+    state = Net(architecture).state_dict()
+    torch.save(state, tmp_path / "net.pth")
+    recipe = ("--data", cifar_photos(60), "--image-size", "32", "--epochs", "1")
+    assert run("finetune", tmp_path / "net.pth", *recipe, "--out", tmp_path / "run") == 0
+    assert "trained on pictures of 224 pixels, these have 32" in capsys.readouterr().out
+    tuned = load_checkpoint(tmp_path / "run" / "last.npz").net
+    for name, parameter in tuned.named_parameters().items():
+        assert np.isfinite(parameter.data).all(), name
+        assert name.startswith("fc.") or not np.array_equal(parameter.data, state[name].numpy()), name
+    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    assert np.isfinite(record["train_loss"]) and record["step"] == 6  # of 432 pictures
