@@ -117,7 +117,7 @@ def _dropout(rng: np.random.Generator) -> Dropout:
 
 
 def nets() -> Iterator[Subject]:
-    """From the loss to the pictures and to every parameter."""
+    """From the loss to the pictures and to every parameter, in random directions: one is enough, more say how far off."""
     yield _net("ResNet-8, option A", 3, lambda: resnet_cifar(8, seed=1))
     yield _net("ResNet-8, option B, dropout", 3, lambda: resnet_cifar(8, "B", dropout=0.3, seed=2))
     yield _net("ResNet-8, option A, entries", None, lambda: resnet_cifar(8, seed=3))
@@ -125,7 +125,7 @@ def nets() -> Iterator[Subject]:
     yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
     yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
     yield _net("ResNet-18, ImageNet stem", 3, lambda: resnet_imagenet(18, width=4, classes=10, seed=7))
-    yield _net("ResNet-50, CIFAR stem, v1", 3, lambda: resnet_imagenet(
+    yield _net("ResNet-50, CIFAR stem, v1", 1, lambda: resnet_imagenet(
         50, stem="cifar", stride_in="1x1", width=2, classes=10, seed=8))
 
 

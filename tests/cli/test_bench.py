@@ -50,6 +50,7 @@ def test_json(capsys):
 
 
 @pytest.mark.peer
+@pytest.mark.slow
 def test_json_against_torch(capsys, monkeypatch):
     monkeypatch.setattr(compare, "LAYOUTS", ("channels_last",))
     monkeypatch.setattr(compare.platform, "libc_ver", lambda: ("", ""))  # no second PyTorch with its malloc tuned

@@ -1,5 +1,6 @@
 """The whole table holds, on the kernels that train and on the array code; and every planted bug is caught."""
 
+import functools
 import os
 
 import pytest
@@ -9,6 +10,12 @@ from resnet_np.gradcheck import planting, rules, table
 from resnet_np.gradcheck.mutants import MUTANTS
 
 SUBJECTS = {subject.name: subject for subject in table.subjects()}
+
+
+@functools.cache
+def row_of(name, running):
+    with backend.using(running):
+        return table.run(SUBJECTS[name])
 
 
 @pytest.fixture(params=[pytest.param("numpy", marks=pytest.mark.nojit), "numba"])
@@ -21,7 +28,7 @@ def running(request):
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_gradient(running, name):
-    row = table.run(SUBJECTS[name])
+    row = row_of(name, running)
     assert row.passes, row.failure or row.worst.describe(row.bar)
     assert row.bar <= (table.NET if "net" in name.lower() else table.SINGLE)
     assert row.kernels and {kernel.partition("/")[2] for kernel in row.kernels} == {backend.FILES[running]}
@@ -37,9 +44,8 @@ def test_no_kernel_is_left_out():
     """Every folder of kernels is used by a row of one operation; the optimiser's has no gradient."""
     folders = {path.name for path in map(type(planting.PACKAGE), kernels.__path__) for path in path.iterdir()
                if (path / "loops.py").is_file()}
-    with backend.using("numpy"):
-        single = [subject for subject in SUBJECTS.values() if subject.bar == table.SINGLE]
-        used = {kernel.partition("/")[0] for subject in single for kernel in table.run(subject).kernels}
+    single = [name for name, subject in SUBJECTS.items() if subject.bar == table.SINGLE]
+    used = {kernel.partition("/")[0] for name in single for kernel in row_of(name, "numpy").kernels}
     assert used == folders - {"sgd"}
 
 

@@ -68,6 +68,7 @@ def test_float64(torch, pair, rng):
         assert np.abs(mine - yours).max() <= 1e-9 * np.abs(yours).max(), name
 
 
+@pytest.mark.slow
 def test_float32(torch, pair, rng):
     """Logits and loss agree; gradients as well as float32 allows.
 

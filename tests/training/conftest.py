@@ -5,7 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from resnet_np.training import RunFolder, preset
+from resnet_np.training import RunFolder, loop, preset
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_plots():
+    """They take most of the time of a run as small as these; tests/viz and the commands' tests draw them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "curves", lambda records: None)
+        patch.setattr(loop, "save", lambda figure, stream: None)
+        yield
 
 
 @pytest.fixture

@@ -17,15 +17,6 @@ from resnet_np.workspace import Workspace
 pytestmark = pytest.mark.nojit
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_plots():
-    """They take most of the time of a run as small as these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "curves", lambda records: None)
-        patch.setattr(loop, "save", lambda figure, stream: None)
-        yield
-
-
 @pytest.fixture
 def net():
     return resnet_cifar(8, "B", classes=3, seed=1)

@@ -85,7 +85,7 @@ def test_what_is_learned(net, shapes, typical):
 def test_the_limits_are_those_of_held_out_pictures(net, shapes):
     """999 scores: one, three and 33 of a thousand may lie beyond."""
     held_out = shapes.train_images[600:1599]
-    typical = learn(net, CIFAR10, shapes.train_images[:1200], held_out, image_size=32, seed=0)
+    typical = learn(net, CIFAR10, shapes.train_images[:300], held_out, image_size=32, seed=0)
     answers = Novelty(net, CIFAR10, typical).answers(held_out)
     assert [int((scores >= limit).sum()) for scores, limit in zip(answers, typical["limits"], strict=True)] == [1, 3, 33]
 
@@ -97,7 +97,8 @@ def test_nobody_knows(net, shapes):
     assert learn(net, CIFAR10, images[:200], images[300:310], image_size=32, seed=0) != {}
     broken = resnet_cifar(8)
     broken.stem.conv1.weight.data[0] = np.inf
-    assert learn(broken, CIFAR10, images[:200], images[300:400], image_size=32, seed=0) == {}
+    with np.errstate(invalid="ignore"):
+        assert learn(broken, CIFAR10, images[:200], images[300:400], image_size=32, seed=0) == {}
     black = np.zeros((200, 3, 32, 32), np.uint8)
     assert learn(net, CIFAR10, black, black, image_size=32, seed=0) == {}
 

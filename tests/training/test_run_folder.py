@@ -21,15 +21,6 @@ HOLDER = "import sys, time; from pathlib import Path; from resnet_np.training im
     "with RunFolder.open(Path(sys.argv[1]), resume=False): print('locked', flush=True); sys.stdin.read()\n"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_plots():
-    """They take most of the time of a run as small as these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "curves", lambda records: None)
-        patch.setattr(loop, "save", lambda figure, stream: None)
-        yield
-
-
 class Killed(BaseException):
     pass
 
