@@ -36,11 +36,11 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     seen = [i for i, value in enumerate(validation) if math.isfinite(value)]
     if seen:
         best = max(seen, key=lambda i: validation[i])
-        accuracy.plot(epochs[best], validation[best], "o", color=ORANGE, markersize=8, markerfacecolor="none",
-                      clip_on=False, label=f"best: {validation[best]:.1f} % in epoch {epochs[best]}")
-    for axes in (loss, accuracy):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
+        mark = accuracy.plot(epochs[best], validation[best], "o", color=ORANGE, markersize=8, markerfacecolor="none",
+                             clip_on=False, label=f"best: {validation[best]:.1f} % in epoch {epochs[best]}")
+        accuracy.legend(handles=mark, frameon=False)  # the lines are named beside the loss
+    if loss.get_legend_handles_labels()[0]:
+        loss.legend(frameon=False)
 
     rate.plot(epochs, _column(records, "lr"), color=GREEN, marker=_marker(epochs), markersize=4)
     rate.set(xlabel="epoch", ylabel="learning rate")
