@@ -22,7 +22,7 @@ class FinetuneConfig(Recipe):
 
     preset: str = option("whole", "the recipe that the other options change", ("whole", "head", "gradual"))
     epochs: int = option(2, "times through the training pictures")
-    lr: float = option(0.005, "learning rate at its highest; of the last stage, where --stage-lr-mult is not 1")
+    lr: float = option(0.01, "learning rate at its highest; of the last stage, where --stage-lr-mult is not 1")
     image_size: int = option(
         0, "side in pixels to which every picture is resized; 0: as they are (a folder of photos: what the weights were trained on)"
     )
@@ -65,8 +65,8 @@ class FinetuneConfig(Recipe):
 # gradual  the head first, then stage by stage. Howard and Ruder 2018, section 3.3.
 FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
     "whole": {},
-    "head": {"freeze": "trunk", "augment": False, "epochs": 20, "lr": 0.01},
-    "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "lr": 0.01, "stage_lr_mult": 0.5},
+    "head": {"freeze": "trunk", "augment": False, "epochs": 20},
+    "gradual": {"freeze": "trunk", "unfreeze_at": 2, "epochs": 6, "stage_lr_mult": 0.5},
 }
 
 
