@@ -8,7 +8,8 @@ Every folder under `kernels/` holds one operation several times over; the backen
     cupy    cuda.py    on an NVIDIA GPU, with CuPy
 
 The first three work on NumPy's arrays. With "cupy" in use, `to_device` moves an array to the GPU, and from there its own type
-selects cuda.py; CuPy is imported by then, and not before. Nothing falls back silently: a backend that cannot run raises BackendError.
+selects cuda.py; CuPy is imported by then, and not before. Nothing falls back silently: a backend that cannot run raises
+BackendError.
 """
 
 import importlib
@@ -109,6 +110,22 @@ def like(array: Any, other: Any) -> Any:
     return cupy().asarray(array) if on_device(other) else to_host(array)
 
 
+def wait() -> None:
+    """Until the device has done what it was told; nothing where none is in use."""
+    if current() == "cupy":
+        cupy().cuda.Device().synchronize()
+
+
+def device_name() -> str:
+    """What the driver calls the GPU that the backend cupy runs on."""
+    return str(cupy().cuda.runtime.getDeviceProperties(0)["name"].decode())
+
+
+def out_of_memory() -> tuple[type[BaseException], ...]:
+    """For `except`: the error of a device whose memory is full; nothing where CuPy was never asked for."""
+    return (_usable["cupy"].cuda.memory.OutOfMemoryError,) if "cupy" in _usable else ()
+
+
 def cupy() -> ModuleType:
     """CuPy, once it is sure that it can compute. Raises BackendError, which says what to install, if it cannot."""
     if "cupy" not in _usable:
@@ -116,17 +133,17 @@ def cupy() -> ModuleType:
             module = importlib.import_module("cupy")
         except ImportError as error:
             raise BackendError(
-                f"backend cupy: CuPy cannot be imported ({str(error).strip().splitlines()[0]}); install it with python -m pip install "
-                '"resnet_np[cuda13]", or "resnet_np[cuda12]" for a driver of CUDA 12 (nvidia-smi shows which)'
+                f"backend cupy: CuPy cannot be imported ({str(error).strip().splitlines()[0]}); python -m pip install "
+                '".[cuda13]", or ".[cuda12]" for a driver of CUDA 12 (nvidia-smi shows which)'
             ) from error
         try:
             devices = module.cuda.runtime.getDeviceCount()
         except module.cuda.runtime.CUDARuntimeError as error:
-            raise BackendError(f"backend cupy: there is no NVIDIA GPU that can be used here ({error}); install its driver, and see "
-                               "that nvidia-smi lists it, or choose another backend (--backend numba)") from error
+            raise BackendError(f"backend cupy: there is no NVIDIA GPU that can be used here ({error}); install its driver, and "
+                               "see that nvidia-smi lists it, or choose another backend (--backend numba)") from error
         if not devices:
-            raise BackendError("backend cupy: the driver lists no NVIDIA GPU; see what nvidia-smi and $CUDA_VISIBLE_DEVICES say, or "
-                               "choose another backend (--backend numba)")
+            raise BackendError("backend cupy: the driver lists no NVIDIA GPU; see what nvidia-smi and $CUDA_VISIBLE_DEVICES say, "
+                               "or choose another backend (--backend numba)")
         _usable["cupy"] = module
     return _usable["cupy"]
 
