@@ -37,7 +37,8 @@ class Worker:
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         """environment: variables to set, or with None to unset. The threads of every library are the task's."""
-        variables = {**os.environ, backend.VARIABLE: backend.current(), **dict.fromkeys(THREADS, str(task.threads)), **(environment or {})}
+        variables = {**os.environ, backend.VARIABLE: backend.current(), **dict.fromkeys(THREADS, str(task.threads)),
+                     **(environment or {})}
         self._side = side
         self._started = time.perf_counter()
         self._stderr = tempfile.TemporaryFile()
