@@ -4,13 +4,13 @@ A CUDA kernel is what one thread does. Threads come in blocks, whose threads may
 a grid. A kernel is launched in one of two ways:
 
     kernels = Kernels(__file__)                                the functions of cuda.cu, beside cuda.py
-    kernels.each("update", w.size, w, ...)                     one thread for each of w's values; a kernel launched like this takes
+    kernels.each("update", w.size, w, ...)                one thread for each of w's values; a kernel launched like this takes
                                                                `long long count` first, and its last threads, past it, return
-    kernels.blocks("statistics", C, THREADS, mean, var, ...)   C blocks of as many threads; blockIdx.x says which block it is
+    kernels.blocks("statistics", C, 1024, mean, var, ...)   C blocks of 1024 threads; blockIdx.x says which block it is
 
-The source is C++ with the macro REAL for float or double, the dtype of the first array. An array arrives as a pointer to its values,
-None as a null pointer, an int or a bool as `int`, a float as REAL. Kernels trust their input: arrays are C-contiguous, and an
-int beyond 2^31 is refused here. Flat indices are `long long`.
+The source is C++ with the macro REAL for float or double, the dtype of the first array. An array arrives as a pointer to its
+values, None as a null pointer, an int or a bool as `int`, a float as REAL. Kernels trust their input: arrays are C-contiguous. An
+int beyond 2^31 is refused here; flat indices are `long long`.
 
 CuPy compiles a file when one of its kernels is first launched, with NVRTC, and keeps the code in ~/.cupy/kernel_cache. NVRTC knows
 no header files, so the sources include none.
@@ -58,7 +58,7 @@ def compiled(path: Path, real: str, name: str) -> Callable[..., None]:
 
 @functools.cache
 def _module(path: Path, real: str) -> Any:
-    return cupy().RawModule(code=path.read_text(encoding="utf-8"), options=("--std=c++17", f"-DREAL={real}"))
+    return cupy().RawModule(code=path.read_text(encoding="utf-8"), options=(f"-DREAL={real}",))
 
 
 def forget() -> None:
@@ -70,9 +70,9 @@ def forget() -> None:
 def _argument(value: Any, dtype: np.dtype) -> Any:
     if value is None:
         return np.uintp(0)
-    if isinstance(value, int):
+    if isinstance(value, int | np.integer):
         return np.int32(value)
-    return dtype.type(value) if isinstance(value, float) else value
+    return dtype.type(value) if isinstance(value, float | np.floating) else value
 
 
 def plane_threads(pixels: int) -> int:

@@ -68,10 +68,10 @@ extern "C" __global__ void normalise(
     }
 }
 
-// (3). relu: dout counts where the normalised x is positive, or NaN. One block a channel.
+// (3). With a beta there is a ReLU behind: dout counts where the normalised x is positive, or NaN. One block a channel.
 extern "C" __global__ void __launch_bounds__(MOST) parameter_grads(
     REAL *dgamma, REAL *dbeta, const REAL *dout, const REAL *x, const REAL *mean, const REAL *inv_std, const REAL *gamma,
-    const REAL *beta, int relu, int N, int C, int P)
+    const REAL *beta, int N, int C, int P)
 {
     int c = blockIdx.x, first = threadIdx.x / LANES, lane = threadIdx.x % LANES, rows = blockDim.x / LANES;
     REAL scale = inv_std[c] * gamma[c];
@@ -79,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(MOST) parameter_grads(
     for (int n = first; n < N; n += rows)
         for (int p = lane; p < P; p += LANES) {
             long long i = ((long long)n * C + c) * P + p;
-            REAL d = relu && affine(x[i], mean[c], scale, beta[c]) <= 0 ? 0 : dout[i], x_hat = (x[i] - mean[c]) * inv_std[c];
+            REAL d = beta && affine(x[i], mean[c], scale, beta[c]) <= 0 ? 0 : dout[i], x_hat = (x[i] - mean[c]) * inv_std[c];
             sum += d;
             moment += (double)d * x_hat;
         }
@@ -91,17 +91,17 @@ extern "C" __global__ void __launch_bounds__(MOST) parameter_grads(
     }
 }
 
-// (5), or if `frozen` (6). One block a plane.
+// (5), or if `frozen` (6); beta as above. One block a plane.
 extern "C" __global__ void input_grad(
     REAL *dx, const REAL *dout, const REAL *x, const REAL *mean, const REAL *inv_std, const REAL *gamma, const REAL *beta,
-    const REAL *dgamma, const REAL *dbeta, int relu, int frozen, int N, int C, int P)
+    const REAL *dgamma, const REAL *dbeta, int frozen, int N, int C, int P)
 {
     int c = blockIdx.x % C;
     long long plane = (long long)blockIdx.x * P;
     REAL scale = inv_std[c] * gamma[c], M = (REAL)N * P, mean_dout = dbeta[c] / M, slope = dgamma[c] / M;
     for (int p = threadIdx.x; p < P; p += blockDim.x) {
         REAL value = x[plane + p], x_hat = (value - mean[c]) * inv_std[c];
-        REAL d = relu && affine(value, mean[c], scale, beta[c]) <= 0 ? 0 : dout[plane + p];
+        REAL d = beta && affine(value, mean[c], scale, beta[c]) <= 0 ? 0 : dout[plane + p];
         dx[plane + p] = scale * (frozen ? d : d - mean_dout - x_hat * slope);
     }
 }
