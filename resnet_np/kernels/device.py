@@ -3,9 +3,9 @@
 A CUDA kernel is what one thread does. Threads come in blocks, whose threads may share memory and wait for each other, and blocks in
 a grid. A kernel is launched in one of two ways:
 
-    kernels = Kernels(__file__)                                the functions of cuda.cu, beside cuda.py
-    kernels.each("update", w.size, w, ...)                one thread for each of w's values; a kernel launched like this takes
-                                                               `long long count` first, and its last threads, past it, return
+    kernels = Kernels(__file__)                             the functions of cuda.cu, beside cuda.py
+    kernels.each("update", w.size, w, ...)                  one thread for each of w's values; a kernel launched like this takes
+                                                            `long long count` first, and its last threads, past it, return
     kernels.blocks("statistics", C, 1024, mean, var, ...)   C blocks of 1024 threads; blockIdx.x says which block it is
 
 The source is C++ with the macro REAL for float or double, the dtype of the first array. An array arrives as a pointer to its
