@@ -260,6 +260,17 @@ def test_without_decay_an_infinite_weight_does_not_spoil_its_gradient(cupy_stand
     assert float(v[0]) == 1
 
 
+def test_a_source_is_compiled_once_a_dtype(cupy_standin, monkeypatch):
+    from resnet_np.kernels.softmax import cuda
+
+    made, RawModule = [], cupy_standin.RawModule
+    monkeypatch.setattr(cupy_standin, "RawModule", lambda **arguments: made.append(arguments) or RawModule(**arguments))
+    for dtype in (np.float32, np.float64, np.float32):
+        logits = cupy_standin.zeros((2, 3), dtype)
+        cuda.cross_entropy_forward(logits, cuda.probabilities(logits))
+    assert [arguments["options"] for arguments in made] == [("-DREAL=float",), ("-DREAL=double",)]
+
+
 def test_the_device_refuses_a_size_beyond_int(cupy_standin):
     from resnet_np.kernels import device
 
