@@ -16,8 +16,8 @@ definition are counted:
                             where the statistics are taken, and the ReLU done, in passing; evaluating, 157 and 209
 
 loops and array are backends; jit.py is the third: winograd.py where it suits, direct.py where rows are whole half-vectors, else
-tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. (One run, on a machine that others shared: in
-a quieter hour direct.py reached 160 and winograd.py 262.)
+tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. (One run, on a machine that others shared:
+in a quieter hour direct.py reached 160 and winograd.py 262.)
 """
 
 import numpy as np
