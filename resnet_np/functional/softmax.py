@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_np.backend import like
+from resnet_np.backend import like, on_device
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
 from resnet_np.kernels import softmax as kernels
@@ -53,6 +53,9 @@ def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> np.ndarray:
 
 def _targets(labels: np.ndarray, logits: np.ndarray, smoothing: float) -> np.ndarray:
     """(N, K) of the logits' dtype: 1 at the label and 0 elsewhere, or the distributions that were given; then smoothed."""
+    if on_device(labels):
+        raise InputError("softmax_cross_entropy: labels are on the device, expected in the computer's memory, where they are "
+                         "checked; move them with backend.to_host")
     if not 0 <= smoothing < 1:
         raise InputError(f"softmax_cross_entropy: smoothing is {smoothing!r}, expected a number of at least 0 and below 1")
     if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype == logits.dtype:

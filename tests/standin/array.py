@@ -6,6 +6,7 @@ where CuPy would answer with its own, and what CuPy copies without a word (bool(
 """
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -56,6 +57,7 @@ class ndarray:
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: Flags(self._host.flags))
     T = property(lambda self: wrap(self._host.T))
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
 
     @property
     def shape(self):
