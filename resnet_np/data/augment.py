@@ -85,7 +85,7 @@ def mixup(
     one_hot = np.eye(classes, dtype=images.dtype)[labels]
     targets = share * one_hot + (1 - share) * one_hot[other]
     if on_device(images):
-        return share * images + (1 - share) * images[like(other, images)], targets
+        return images * share + images[like(other, images)] * (1 - share), targets
     mixed = workspace.empty(images.shape, images.dtype)
     np.multiply(images, share, out=mixed)
     mixed += (1 - share) * images[other]

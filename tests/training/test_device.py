@@ -16,8 +16,9 @@ from resnet_np.gradcheck import table
 from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
-from resnet_np.training import RunFolder, loop, predict, training_step
+from resnet_np.training import RunFolder, loop, training_step
 from resnet_np.training.loop import train
+from resnet_np.training.predict import predict
 from resnet_np.training.step import StepResult, read
 from resnet_np.workspace import Workspace
 
@@ -46,7 +47,8 @@ def close(net, other, tolerance):
 EVERYTHING = {"model": "resnet14", "shortcut": "B", "dropout": 0.2, "cutout": 3, "mixup": 0.4, "label_smoothing": 0.1}
 
 
-@pytest.mark.parametrize("changes", [{}, {"fused": False, "stem": "imagenet", "model": "resnet18", "width": 4}, EVERYTHING],
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"fused": False, "stem": "imagenet", "model": "resnet18", "width": 4, "lr": 0.001}, EVERYTHING],
                          ids=["short", "stem", "everything"])
 def test_a_run_is_that_of_the_cpu(recipe, pictures, tmp_path, cupy_standin, changes):
     config, ends = recipe(**changes), {}
@@ -94,6 +96,7 @@ def test_what_crosses_in_a_step(device, pictures):
     assert device.transfers.to_host == 2 and all(type(loss) is float for loss, _ in numbers)
 
 
+@pytest.mark.slow
 def test_losses_are_read_once_an_interval(recipe, pictures, tmp_path, device, monkeypatch):
     lengths = []
     monkeypatch.setattr(loop, "READ_STEPS", 3)
@@ -102,6 +105,7 @@ def test_losses_are_read_once_an_interval(recipe, pictures, tmp_path, device, mo
     assert lengths == [3, 1, 3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("cupy", "numpy"), ("numpy", "cupy")], ids="-".join)
 def test_a_run_goes_on_elsewhere(recipe, pictures, tmp_path, cupy_standin, monkeypatch, names):
     with backend.using("numpy"):
@@ -143,12 +147,14 @@ def test_a_loss_that_is_not_finite(device):
         read([StepResult(loss, loss) for loss in numbers])
 
 
+@pytest.mark.slow
 def test_a_run_whose_loss_is_not_finite_keeps_its_last_good_checkpoint(recipe, pictures, tmp_path, device):
     with pytest.raises(TrainingError, match="is (nan|inf)"):
         run(recipe(lr=1e30, warmup=0), pictures, tmp_path / "run")
     assert all(np.isfinite(array).all() for array in net_arrays(load_checkpoint(tmp_path / "run" / "last.npz").net).values())
 
 
+@pytest.mark.slow
 def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, device, monkeypatch):
     def full(*_, **__):
         raise device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")
@@ -159,6 +165,7 @@ def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_
         run(recipe(), pictures, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_evaluation_and_predictions(recipe, pictures, tmp_path, cupy_standin):
     with backend.using("numpy"):
         run(recipe(), pictures, tmp_path / "run")
@@ -173,7 +180,7 @@ def test_evaluation_and_predictions(recipe, pictures, tmp_path, cupy_standin):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", table.subjects(), ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", list(table.subjects()), ids=lambda subject: subject.name)
 def test_gradients(device, subject):
     """The real kernels, in float64."""
     row = table.run(subject)
@@ -187,6 +194,8 @@ def test_host_and_device_do_not_mix(device):
         F.conv2d_forward(device.asarray(x), np.ones((1, 2, 3, 3), np.float32))
     with pytest.raises(BackendError, match="got a ndarray in the computer's memory"):
         F.relu_forward(x)
+    with pytest.raises(InputError, match="labels are on the device, expected in the computer's memory"):
+        F.softmax_cross_entropy_forward(device.asarray(x.reshape(2, 16)), device.asarray(np.array([1, 2])))
 
 
 @pytest.mark.parametrize(("module", "message"), [
