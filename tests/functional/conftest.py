@@ -21,7 +21,7 @@ def _running(name, request):
 
 
 def _bridge(request):
-    """Let the functions take NumPy's arrays and return them, while they compute on a GPU, or on its stand-in where there is none."""
+    """Let the functions take NumPy's arrays and return them, while they compute on a GPU; where there is none, on its stand-in."""
     monkeypatch = request.getfixturevalue("monkeypatch")
     try:
         importlib.import_module("resnet_np.backend").cupy()
