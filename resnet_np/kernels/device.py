@@ -75,6 +75,11 @@ def _argument(value: Any, dtype: np.dtype) -> Any:
     return dtype.type(value) if isinstance(value, float | np.floating) else value
 
 
+def channel_threads(values: int) -> int:
+    """Threads of a block that sums so many values: a power of two, one for eight of them or more."""
+    return min(MOST, max(LANES, 1 << (values // 8).bit_length()))
+
+
 def plane_threads(pixels: int) -> int:
     """Threads of a block that walks over a plane."""
     return min(BLOCK, -(-pixels // LANES) * LANES)

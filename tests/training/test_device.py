@@ -12,7 +12,7 @@ from resnet_np import backend
 from resnet_np import functional as F
 from resnet_np.data import Normaliser, TrainLoader
 from resnet_np.errors import BackendError, CheckpointError, InputError, TrainingError
-from resnet_np.gradcheck import table
+from resnet_np.gradcheck import rules, table
 from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
@@ -44,7 +44,7 @@ def close(net, other, tolerance):
         assert np.abs(array - other[name]).max() <= tolerance * max(1, np.abs(array).max()), name
 
 
-STEM = {"model": "resnet18", "width": 4, "stem": "imagenet", "fused": False, "lr": 0.001}
+STEM = {"model": "resnet18", "width": 4, "stem": "imagenet", "fused": False, "lr": 0.001, "max_steps": 2}
 EVERYTHING = {"model": "resnet14", "shortcut": "B", "dropout": 0.2, "cutout": 3, "mixup": 0.4, "label_smoothing": 0.1}
 
 
@@ -224,3 +224,8 @@ def test_nobody_else_imports_cupy(tmp_path):
     (tmp_path / "cupy.py").write_text("raise SystemExit('imported')")
     code = "import resnet_np.training, resnet_np.gradcheck, resnet_np.kernels.conv.cuda, sys; assert 'cupy' not in sys.modules"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"], check=True)
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=rules.name_of)
+def test_rule(device, rule):
+    assert rules.broken(rule) == ""

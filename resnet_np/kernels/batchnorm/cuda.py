@@ -6,7 +6,7 @@ N image, C channel, P = H*W pixels of a plane. Equations as in array.py.
 import numpy as np
 
 from resnet_np.backend import namespace
-from resnet_np.kernels.device import MOST, Kernels, plane_threads
+from resnet_np.kernels.device import Kernels, channel_threads, plane_threads
 
 _kernels = Kernels(__file__)
 
@@ -14,7 +14,7 @@ _kernels = Kernels(__file__)
 def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     N, C, P = _planes(x)
     mean, var = namespace(x).empty(C, x.dtype), namespace(x).empty(C, x.dtype)
-    _kernels.blocks("statistics", C, MOST, mean, var, x, N, C, P)
+    _kernels.blocks("statistics", C, channel_threads(N * P), mean, var, x, N, C, P)
     return mean, var
 
 
@@ -59,7 +59,8 @@ def _backward(
     """beta is None where no ReLU stands behind the batch norm."""
     N, C, P = _planes(x)
     dx, dgamma, dbeta = (namespace(x).empty(shape, x.dtype) for shape in (x.shape, mean.shape, mean.shape))
-    _kernels.blocks("parameter_grads", C, MOST, dgamma, dbeta, dout, x, mean, inv_std, gamma, beta, N, C, P)
+    _kernels.blocks(
+        "parameter_grads", C, channel_threads(N * P), dgamma, dbeta, dout, x, mean, inv_std, gamma, beta, N, C, P)
     _kernels.blocks("input_grad", N * C, plane_threads(P), dx, dout, x, mean, inv_std, gamma, beta, dgamma, dbeta, frozen, N, C, P)
     return dx, dgamma, dbeta
 
