@@ -1,12 +1,15 @@
-"""Which kernels run on the CPU.
+"""Which kernels run, and where arrays live.
 
 Every folder under `kernels/` holds one operation several times over; the backend names the file that runs:
 
     loops   loops.py   plain Python loops: slow, and the first thing to read
-    numpy   array.py   array code, for any array module
+    numpy   array.py   array code
     numba   jit.py     compiled by Numba: the default
+    cupy    cuda.py    on an NVIDIA GPU, with CuPy
 
-Nothing falls back silently: a backend that cannot run raises BackendError.
+The first three work on NumPy's arrays. With "cupy" in use, `to_device` moves an array to the GPU, and from there its own type
+selects cuda.py; CuPy is imported by then, and not before. Nothing falls back silently: a backend that cannot run raises
+BackendError.
 """
 
 import importlib
@@ -14,15 +17,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from resnet_np.errors import BackendError
 
-FILES = {"loops": "loops", "numpy": "array", "numba": "jit"}
+FILES = {"loops": "loops", "numpy": "array", "numba": "jit", "cupy": "cuda"}
 VARIABLE = "RESNET_NP_BACKEND"
 
 _chosen: str | None = None
 _listeners: list[set[str]] = []
 _modules: dict[tuple[str, str], ModuleType] = {}
+_usable: dict[str, ModuleType] = {}  # "cupy", once it was found to work
 
 
 def current() -> str:
@@ -58,9 +63,15 @@ def recorded() -> Iterator[set[str]]:
         _listeners.remove(files)
 
 
-def kernels(package: str) -> ModuleType:
-    """The module of `package` (a folder of `resnet_np.kernels`) that the backend in use selects, imported when first asked for."""
-    key = (package, current())
+def kernels(package: str, array: Any) -> ModuleType:
+    """The module of `package` (a folder of `resnet_np.kernels`) for work on `array`, imported when first asked for.
+
+    An array on the device selects cuda.py; one of NumPy's the file of the backend in use. Raises BackendError where that is cupy.
+    """
+    key = (package, "cupy" if on_device(array) else current())
+    if key[1] == "cupy" and not on_device(array):
+        raise BackendError(f"backend cupy: got a {type(array).__name__} in the computer's memory, expected one on the device; "
+                           "move it with backend.to_device, and a net with net.to_device()")
     for files in _listeners:
         files.add(f"{package.rpartition('.')[2]}/{FILES[key[1]]}")
     if key not in _modules:
@@ -74,6 +85,69 @@ def kernels(package: str) -> ModuleType:
     return _modules[key]
 
 
+def on_device(array: Any) -> bool:
+    """Whether the array is one of CuPy's."""
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def namespace(array: Any) -> ModuleType:
+    """The module whose functions fit the array: NumPy or CuPy."""
+    return importlib.import_module("cupy" if on_device(array) else "numpy")
+
+
+def to_device(array: Any) -> Any:
+    """The array where the backend in use wants it: with "cupy" on the device, copied if it is not there yet; else as it is."""
+    return cupy().asarray(array) if current() == "cupy" else array
+
+
+def to_host(array: Any) -> Any:
+    """The array as NumPy's, copied if it is on the device; else as it is."""
+    return cupy().asnumpy(array) if on_device(array) else array
+
+
+def like(array: Any, other: Any) -> Any:
+    """`array`, moved to where `other` is."""
+    return cupy().asarray(array) if on_device(other) else to_host(array)
+
+
+def wait() -> None:
+    """Until the device has done what it was told; nothing where none is in use."""
+    if current() == "cupy":
+        cupy().cuda.Device().synchronize()
+
+
+def device_name() -> str:
+    """What the driver calls the GPU that the backend cupy runs on."""
+    return str(cupy().cuda.runtime.getDeviceProperties(0)["name"].decode())
+
+
+def out_of_memory() -> tuple[type[BaseException], ...]:
+    """For `except`: the error of a device whose memory is full; nothing where CuPy was never asked for."""
+    return (_usable["cupy"].cuda.memory.OutOfMemoryError,) if "cupy" in _usable else ()
+
+
+def cupy() -> ModuleType:
+    """CuPy, once it is sure that it can compute. Raises BackendError, which says what to install, if it cannot."""
+    if "cupy" not in _usable:
+        try:
+            module = importlib.import_module("cupy")
+        except ImportError as error:
+            raise BackendError(
+                f"backend cupy: CuPy cannot be imported ({str(error).strip().splitlines()[0]}); python -m pip install "
+                '".[cuda13]", or ".[cuda12]" for a driver of CUDA 12 (nvidia-smi shows which)'
+            ) from error
+        try:
+            devices = module.cuda.runtime.getDeviceCount()
+        except module.cuda.runtime.CUDARuntimeError as error:
+            raise BackendError(f"backend cupy: there is no NVIDIA GPU that can be used here ({error}); install its driver, and "
+                               "see that nvidia-smi lists it, or choose another backend (--backend numba)") from error
+        if not devices:
+            raise BackendError("backend cupy: the driver lists no NVIDIA GPU; see what nvidia-smi and $CUDA_VISIBLE_DEVICES say, "
+                               "or choose another backend (--backend numba)")
+        _usable["cupy"] = module
+    return _usable["cupy"]
+
+
 def _checked(name: str) -> str:
     if name not in FILES:
         raise BackendError(f"backend: got {name!r}, expected one of {', '.join(FILES)}")
@@ -82,4 +156,6 @@ def _checked(name: str) -> str:
             "backend numba: NUMBA_DISABLE_JIT is set, so its kernels cannot be compiled; "
             "unset it, or choose the numpy backend (--backend numpy or RESNET_NP_BACKEND=numpy)"
         )
+    if name == "cupy":
+        cupy()
     return name

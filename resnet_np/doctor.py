@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from resnet_np import backend
+from resnet_np.errors import BackendError
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "tqdm", "Pillow", "safetensors", "pooch")
 Finding = tuple[str, str]
@@ -72,5 +73,11 @@ def _blas() -> Finding:
 
 def _cupy() -> Finding:
     if importlib.util.find_spec("cupy") is None:
-        return "CuPy", "not installed; it is optional, and this version does not use it yet"
-    return "CuPy", "installed; this version does not use it yet"
+        return "CuPy", 'not installed; it is optional, for an NVIDIA GPU: python -m pip install ".[cuda13]" (or ".[cuda12]")'
+    try:
+        cupy = backend.cupy()
+        free, total = cupy.cuda.Device().mem_info
+        return "CuPy", (f"{cupy.__version__}, {backend.device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free "
+                        "(--backend cupy)")
+    except BackendError as error:
+        return "CuPy", str(error)

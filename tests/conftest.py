@@ -1,13 +1,14 @@
 """What every test may ask for.
 
-$RESNET_NP_REQUIRE, a comma list of `peers` (PyTorch), `shared` (the project's ../shared folder) and `notebooks` (jupytext and
-nbclient), turns the skip of a test that lacks one of them into a failure: CI sets it.
+$RESNET_NP_REQUIRE, a comma list of `peers` (PyTorch), `shared` (the project's ../shared folder), `notebooks` (jupytext and
+nbclient) and `compiler` (g++), turns the skip of a test that lacks one of them into a failure: CI sets it.
 """
 
 import importlib
 import importlib.util
 import os
 import signal
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-REQUIREMENTS = ("peers", "shared", "notebooks")
+REQUIREMENTS = ("peers", "shared", "notebooks", "compiler")
 
 matplotlib.use("Agg")
 
@@ -65,6 +66,26 @@ def notebook_tools():
     for package in ("jupytext", "nbclient", "nbformat", "ipykernel"):
         if importlib.util.find_spec(package) is None:
             _missing("notebooks", f"{package} is not installed (python -m pip install '.[test]')")
+
+
+@pytest.fixture(scope="session")
+def standin():
+    """The package tests/standin, to which no path leads."""
+    if "standin" not in sys.modules:
+        folder = Path(__file__).parent / "standin"
+        spec = importlib.util.spec_from_file_location("standin", folder / "__init__.py", submodule_search_locations=[str(folder)])
+        sys.modules["standin"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["standin"])
+    return sys.modules["standin"]
+
+
+@pytest.fixture
+def cupy_standin(standin, request):
+    """A CuPy that runs on the CPU: see tests/standin. `using("cupy")` works, and what crosses to and from it is counted."""
+    if standin.gpu.compiler() is None:
+        _missing("compiler", f"there is no {standin.gpu.COMPILER}, which compiles the CUDA kernels for the CPU")
+    with standin.installed(request.config.cache.mkdir("cupy-standin")) as cupy:
+        yield cupy
 
 
 @pytest.fixture

@@ -6,16 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from resnet_np import backend
+
 SIZE = 2048  # rows and columns of the product: large enough for OpenBLAS's best, 48 MiB in all
 COPIED = 2**25  # float32 values, 128 MiB: beyond every cache
 
 
 def sgemm(seconds: float) -> list[float]:
-    """GFLOP/s of float32 products, one after the other for that long (at least three, after one that warms up)."""
-    a, b = np.random.default_rng(0).standard_normal((2, SIZE, SIZE), np.float32)
-    out = np.empty_like(a)
-    np.matmul(a, b, out=out)
-    return [2 * SIZE**3 / took / 1e9 for took in bursts(lambda: np.matmul(a, b, out=out), seconds)]
+    """GFLOP/s of float32 products where the backend computes, one after the other for that long (at least three, after a first)."""
+    a, b = map(backend.to_device, np.random.default_rng(0).standard_normal((2, SIZE, SIZE), np.float32))
+    matmul, out = backend.namespace(a).matmul, backend.namespace(a).empty_like(a)
+
+    def product() -> None:
+        matmul(a, b, out=out)
+        backend.wait()
+
+    product()
+    return [2 * SIZE**3 / took / 1e9 for took in bursts(product, seconds)]
 
 
 def copy(seconds: float, threads: int) -> list[float]:

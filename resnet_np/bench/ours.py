@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np import backend
 from resnet_np import functional as F
 from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
 from resnet_np.models import ResNet
@@ -27,18 +28,21 @@ def multiply_adds(model: str) -> int:
 class Ours:
     def __init__(self, task: Task, dtype: type[np.floating] = np.float32) -> None:
         self.net = build(task.model)
-        self.net.astype(dtype)
+        self.net.astype(dtype).to_device()
         x, self.labels = random_batch(task.batch, self.net.architecture["classes"])
-        self.x = x.astype(dtype)
+        self.x = backend.to_device(x.astype(dtype))
         self.optimiser = SGD(self.net.named_parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.workspace = Workspace()
 
     def step(self) -> None:
         training_step(self.net, self.optimiser, self.x, self.labels, lr=LR, workspace=self.workspace)
+        backend.wait()
 
     def infer(self) -> np.ndarray:
         with self.workspace:
-            return self.net.forward(self.x, training=False)
+            out = self.net.forward(self.x, training=False)
+        backend.wait()
+        return out
 
     def answers(self) -> dict[str, np.ndarray]:
         """What both sides must agree on: the logits, loss and gradients of one step, and what is inferred after it."""
@@ -47,11 +51,13 @@ class Ours:
         self.net.backward(F.softmax_cross_entropy_backward(cache))
         self.optimiser.step(LR)
         gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters().items()}
-        return {"logits": logits, "loss": np.asarray(loss), **gradients, "inference": self.infer()}
+        found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}
+        return {name: np.asarray(backend.to_host(array)) for name, array in found.items()}
 
     def weights(self) -> dict[str, np.ndarray]:
         """Parameters and running statistics, by name."""
-        return {name: parameter.data for name, parameter in self.net.named_parameters().items()} | self.net.named_buffers()
+        arrays = {name: parameter.data for name, parameter in self.net.named_parameters().items()} | self.net.named_buffers()
+        return {name: backend.to_host(array) for name, array in arrays.items()}
 
     def architecture(self) -> dict[str, Any]:
         return self.net.architecture

@@ -1,6 +1,7 @@
 """PyTorch's side: the same net out of torch.nn layers, under the same names. The only module that imports PyTorch.
 
-Written as PyTorch users write it: ReLU in place, inference without autograd.
+Written as PyTorch users write it: ReLU in place, inference without autograd. With the backend cupy it computes on the same GPU as
+our side.
 """
 
 import math
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from resnet_np import backend
 from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
 
 # Of each stage; stated again, because this side must not learn it from ours.
@@ -98,31 +100,42 @@ class Peer:
         compiled: bool = False, double: bool = False,
     ) -> None:
         torch.set_num_threads(task.threads)
+        self.device = torch.device("cuda" if backend.current() == "cupy" else "cpu")
         dtype = torch.float64 if double else torch.float32
         memory_format = LAYOUTS[layout]
         self.net = cast(Any, Net(architecture))  # PyTorch's types know no Module.to(memory_format=...)
         state = {name: torch.from_numpy(array) for name, array in weights.items()}
         steps = {name: value for name, value in self.net.state_dict().items() if name.endswith("num_batches_tracked")}
         self.net.load_state_dict(state | steps)  # refuses a name that is missing or superfluous
-        self.net.to(dtype).to(memory_format=memory_format)
+        self.net.to(self.device, dtype).to(memory_format=memory_format)
         x, labels = random_batch(task.batch, architecture["classes"])
-        self.x, self.labels = torch.from_numpy(x).to(dtype=dtype, memory_format=memory_format), torch.from_numpy(labels)
+        self.x = torch.from_numpy(x).to(self.device, dtype, memory_format=memory_format)
+        self.labels = torch.from_numpy(labels).to(self.device)
         self.optimiser = torch.optim.SGD(self.net.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.model = torch.compile(self.net) if compiled else self.net
 
     def step(self) -> None:
         self._step()
+        self._wait()
 
     def infer(self) -> torch.Tensor:
         self.net.eval()
         with torch.inference_mode():
-            return self.model(self.x)
+            out = self.model(self.x)
+        self._wait()
+        return out
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def answers(self) -> dict[str, np.ndarray]:
         """As Ours.answers, under the same names."""
+        torch.backends.cudnn.allow_tf32 = False  # on a GPU: as many digits as float32 has
         logits, loss = self._step()
-        gradients = {f"gradient {name}": parameter.grad.numpy() for name, parameter in self.net.named_parameters()}
-        return {"logits": logits.numpy(), "loss": loss.numpy(), **gradients, "inference": self.infer().numpy()}
+        gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters()}
+        found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}
+        return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
     def _step(self) -> tuple[torch.Tensor, torch.Tensor]:
         self.net.train()

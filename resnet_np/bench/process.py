@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from resnet_np import backend
 from resnet_np.bench.task import Task
 from resnet_np.errors import ResNetNpError
 
@@ -36,7 +37,8 @@ class Worker:
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         """environment: variables to set, or with None to unset. The threads of every library are the task's."""
-        variables = {**os.environ, **dict.fromkeys(THREADS, str(task.threads)), **(environment or {})}
+        variables = {**os.environ, backend.VARIABLE: backend.current(), **dict.fromkeys(THREADS, str(task.threads)),
+                     **(environment or {})}
         self._side = side
         self._started = time.perf_counter()
         self._stderr = tempfile.TemporaryFile()

@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="resnet20", help="as for train; resnet18 ... with the CIFAR stem (default: resnet20)")
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures a step (default: 128)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
+    parser.add_argument("--backend", choices=["numpy", "numba", "cupy"],
+                        help="of our side; cupy measures both sides on the GPU (default: $RESNET_NP_BACKEND, else numba)")
     parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch too, in turns; eager or compiled")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every side (default: 7)")
     parser.add_argument("--ops", action="store_true", help="each operation of a step against its roofline, instead")
@@ -61,7 +63,9 @@ def _checked(options: argparse.Namespace) -> "Task":
         if not 1 <= value <= most:
             raise InputError(f"{flag}: got {value}, expected a whole number from 1 to {most:,}")
     parse_name(options.model)
-    backend.current()
+    backend.use(options.backend or backend.current())
+    if options.ops and backend.current() == "cupy":
+        raise InputError("--ops: it measures the kernels of the processor; choose --backend numba, or leave --ops out")
     if options.ops and options.vs:
         raise InputError("--ops: it measures this package alone; leave out --vs")
     if options.plot and not options.ops:

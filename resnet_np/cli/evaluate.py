@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
         images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
     size = checkpoint.image_size
     batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=evaluation_batch(size), image_size=size)
+    checkpoint.net.to_device()
     result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
     plot = options.plot or path.with_name(f"confusion-{options.split}.png")
     if options.json:

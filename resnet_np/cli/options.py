@@ -41,7 +41,7 @@ def apply_machine(options: argparse.Namespace) -> None:
             raise InputError(f"--threads: got {options.threads}, expected a whole number from 1 to 1,024")
         if (options.backend or backend.current()) != "numba":
             raise InputError(
-                f"--threads: it is for the numba backend; {options.backend or backend.current()} runs on NumPy's own threads"
+                f"--threads: it is for the numba backend, not for {options.backend or backend.current()}; leave it out"
             )
         os.environ["NUMBA_NUM_THREADS"] = str(options.threads)  # read when Numba is imported, and only then
     backend.use(options.backend or backend.current())

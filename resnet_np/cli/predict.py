@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     # never did.
     free = not options.backend and not options.threads and backend.VARIABLE not in os.environ
     with backend.using("numpy" if free and len(read) <= FEW else backend.current()):
+        checkpoint.net.to_device()
         _answer(read, checkpoint, options.top)
     if options.json:
         print(json.dumps({"photos": [_as_json(photo) for photo in asked]}, ensure_ascii=not columns.can_show("飞机")))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from resnet_np import workspace
+from resnet_np.backend import like, namespace, on_device
 from resnet_np.errors import InputError
 
 
@@ -18,7 +19,9 @@ def crop_flip(images: np.ndarray, rng: np.random.Generator, *, pad: int = 4) -> 
         raise InputError(f"crop_flip: expected images (N, C, H, W) and pad >= 0, got {images.shape} and {pad}")
     N, C, H, W = images.shape
     down, right = rng.integers(0, 2 * pad + 1, (2, N))  # the window's corner in the padded picture
-    mirror = rng.random(N) < 0.5
+    mirror = np.less(rng.random(N), 0.5)
+    if on_device(images):
+        return _crop_flip_on_device(images, down, right, mirror, pad)
 
     padded = workspace.empty((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
     padded[...] = 0
@@ -28,6 +31,19 @@ def crop_flip(images: np.ndarray, rng: np.random.Generator, *, pad: int = 4) -> 
     out = sliding_window_view(padded, (H, W), axis=(2, 3))[np.arange(N), :, down, right]
     out[mirror] = out[mirror, :, :, ::-1]
     return out
+
+
+def _crop_flip_on_device(images: np.ndarray, down: np.ndarray, right: np.ndarray, mirror: np.ndarray, pad: int) -> np.ndarray:
+    """There a thread takes each pixel by its index: out[n, c, h, w] = padded[n, c, rows[n, h], columns[n, w]]."""
+    cupy = namespace(images)
+    N, C, H, W = images.shape
+    padded = cupy.zeros((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
+    padded[:, :, pad:pad + H, pad:pad + W] = images
+    rows = down[:, None] + np.arange(H)
+    columns = right[:, None] + np.where(mirror[:, None], np.arange(W)[::-1], np.arange(W))
+    places = cupy.asarray(np.concatenate((rows, columns), axis=1))  # one small copy to the device
+    rows, columns = places[:, None, :H, None], places[:, None, None, H:]
+    return padded[cupy.arange(N)[:, None, None, None], cupy.arange(C)[:, None, None], rows, columns]
 
 
 def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.ndarray:
@@ -45,6 +61,8 @@ def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.nda
     rows, columns = np.arange(H), np.arange(W)
     row_hit, column_hit = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
     hole = row_hit[:, None, :, None] & column_hit[:, None, None, :]  # (N, 1, H, W)
+    if on_device(images):
+        return namespace(images).where(like(hole, images), images.dtype.type(0), images)
     out = workspace.empty(images.shape, images.dtype)
     out[...] = images
     np.copyto(out, 0, where=hole)
@@ -65,7 +83,10 @@ def mixup(
     share = images.dtype.type(rng.beta(alpha, alpha))
     other = rng.permutation(len(images))
     one_hot = np.eye(classes, dtype=images.dtype)[labels]
+    targets = share * one_hot + (1 - share) * one_hot[other]
+    if on_device(images):
+        return images * share + images[like(other, images)] * (1 - share), targets
     mixed = workspace.empty(images.shape, images.dtype)
     np.multiply(images, share, out=mixed)
     mixed += (1 - share) * images[other]
-    return mixed, share * one_hot + (1 - share) * one_hot[other]
+    return mixed, targets

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from resnet_np.backend import to_device
 from resnet_np.data.augment import crop_flip, cutout, mixup
 from resnet_np.data.normalise import Normaliser
 from resnet_np.data.randomness import generator
@@ -45,6 +46,8 @@ class TrainLoader:
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Step t, counted from 1 -> x float32 (batch_size, 3, H, W), labels int64 (batch_size,).
 
+        With the backend cupy x is on the device: the pictures go there as bytes, and are normalised and augmented there.
+
         With mixup the labels are distributions, float32 (batch_size, classes).
         """
         if t < 1:
@@ -55,7 +58,7 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        x = self._normaliser(resize(self._images[pick], self._image_size))
+        x = self._normaliser(to_device(resize(self._images[pick], self._image_size)))
         if self._augment:
             x = crop_flip(x, generator(self._seed, t, "augment"), pad=max(1, self._image_size // 8))  # He et al. 2015: 4 of 32
         if self._cutout:
@@ -77,8 +80,8 @@ def evaluation_batches(images: np.ndarray, labels: np.ndarray, normaliser: Norma
     """
     _check(images, labels, batch_size)
     size = image_size or images.shape[2]
-    starts = range(0, len(images), batch_size)
-    return ((normaliser(resize(images[i:i + batch_size], size)), labels[i:i + batch_size].astype(np.int64)) for i in starts)
+    parts = (slice(start, start + batch_size) for start in range(0, len(images), batch_size))
+    return ((normaliser(to_device(resize(images[part], size))), labels[part].astype(np.int64)) for part in parts)
 
 
 def _check(images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:

@@ -5,10 +5,12 @@ N image, C channel (3), H W pixels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from resnet_np import workspace
+from resnet_np.backend import cupy, on_device
 from resnet_np.errors import InputError
 
 _CHUNK = 1000  # pictures whose squares are in memory at a time
@@ -64,16 +66,25 @@ class Normaliser:
         return cls(mean, np.ones((3, 1, 1)))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, 3, H, W) -> float32 (N, 3, H, W), a fresh array."""
+        """uint8 (N, 3, H, W) -> float32 (N, 3, H, W), a fresh array, where the pictures are."""
         _check(images)
         if self.mean.shape[1:] not in ((1, 1), images.shape[2:]):
             raise InputError(f"normaliser: images are {images.shape[2]} x {images.shape[3]} pixels, "
                              f"but the mean picture is {self.mean.shape[1]} x {self.mean.shape[2]}")
-        out = workspace.empty(images.shape, np.dtype(np.float32))
-        np.divide(images, np.float32(255), out=out)
-        out -= self.mean
-        out /= self.std
+        if on_device(images):
+            out, (mean, std) = images.astype(np.float32), self._on_device
+            out /= np.float32(255)
+        else:
+            out, mean, std = workspace.empty(images.shape, np.dtype(np.float32)), self.mean, self.std
+            np.divide(images, np.float32(255), out=out)
+        out -= mean
+        out /= std
         return out
+
+    @cached_property
+    def _on_device(self) -> tuple[np.ndarray, np.ndarray]:
+        """mean and std, moved once."""
+        return cupy().asarray(self.mean), cupy().asarray(self.std)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For the checkpoint: {"mean", "std"}."""

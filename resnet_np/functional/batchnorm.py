@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnet_np.backend import namespace
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
 from resnet_np.kernels import batchnorm
@@ -116,4 +117,4 @@ def inverse_deviation(operation: str, var: np.ndarray, eps: float) -> np.ndarray
     if not eps > 0:
         raise InputError(f"{operation}: eps is {eps!r}, expected a number > 0; it keeps a constant channel "
                          "from dividing by 0")
-    return 1 / np.sqrt(var + float(eps))
+    return 1 / namespace(var).sqrt(var + float(eps))

@@ -6,6 +6,7 @@ four axes of each and the same number of channels C in both.
 
 import numpy as np
 
+from resnet_np.backend import namespace, on_device
 from resnet_np.errors import InputError
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -16,7 +17,8 @@ WORDS = {"N": "images", "C": "channels", "F": "filters", "H": "rows", "W": "colu
 def arrays(operation: str, **named: tuple[np.ndarray, str]) -> list[np.ndarray]:
     """Check float arrays against their letters ("..." is any shape); return them C-contiguous and aligned, in order.
 
-    Raises InputError if one is not a NumPy array of float32 or float64, if dtypes or sizes differ, or if one is empty.
+    Raises InputError if one is not a NumPy (or CuPy) array of float32 or float64, if dtypes or sizes differ, if one is empty, or if
+    some are on the device and some are not.
     """
     sizes: dict[str, tuple[int, str]] = {}  # letter -> size, and the array that set it
     for name, (array, letters) in named.items():
@@ -35,11 +37,15 @@ def arrays(operation: str, **named: tuple[np.ndarray, str]) -> list[np.ndarray]:
     if any(array.dtype != arrays[0].dtype for array in arrays):
         raise InputError(f"{operation}: dtypes differ, expected all float32 or all float64: "
                          + ", ".join(f"{name} {array.dtype}" for name, (array, _) in named.items()))
+    if len({on_device(array) for array in arrays}) > 1:
+        raise InputError(f"{operation}: expected all arrays on the device or all in the computer's memory: "
+                         + ", ".join(f"{name} {'on the device' if on_device(array) else 'in memory'}"
+                                     for name, (array, _) in named.items()))
     return [ready(array) for array in arrays]
 
 
 def _shapes(named: dict[str, tuple[np.ndarray, str]]) -> str:
-    return ", ".join(f"{name} {np.shape(array)}" for name, (array, _) in named.items())
+    return ", ".join(f"{name} {array.shape if on_device(array) else np.shape(array)}" for name, (array, _) in named.items())
 
 
 def gradient(operation: str, dout: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -65,7 +71,10 @@ def ready(array: np.ndarray) -> np.ndarray:
     """The array as kernels want it: C-contiguous, aligned, a plain ndarray; a copy only if it is not so already.
 
     A read-only array is copied too: to Numba it is another type, and every kernel that met one would be compiled again.
+    On the device C-contiguous is enough.
     """
+    if on_device(array):
+        return namespace(array).ascontiguousarray(array)
     flags = array.flags
     if type(array) is np.ndarray and flags.c_contiguous and flags.aligned and flags.writeable:
         return array
@@ -73,7 +82,7 @@ def ready(array: np.ndarray) -> np.ndarray:
 
 
 def _check_float(operation: str, name: str, array: np.ndarray) -> None:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) and not on_device(array):
         raise InputError(f"{operation}: {name} is a {type(array).__name__}, "
                          "expected a NumPy array of float32 or float64")
     if array.dtype not in FLOATS:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnet_np.backend import like
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
 from resnet_np.kernels import elementwise
@@ -25,6 +26,7 @@ def dropout_forward(x: np.ndarray, *, rate: float, rng: np.random.Generator) -> 
         raise InputError(f"dropout: rate is {rate!r}, expected a number of at least 0 and below 1")
     mask = (rng.random(x.shape) >= rate).astype(x.dtype)
     mask /= x.dtype.type(1 - rate)
+    mask = like(mask, x)
     return elementwise.multiply(x, mask), DropoutCache(mask)
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from resnet_np.backend import namespace
+
 
 class Parameter:
     """An array and its gradient, both of one shape and dtype.
@@ -15,7 +17,7 @@ class Parameter:
 
     def __init__(self, data: np.ndarray, *, decay: bool) -> None:
         self.data = data
-        self.grad = np.zeros_like(data)
+        self.grad = namespace(data).zeros_like(data)
         self.decay = decay
         self.frozen = False
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnet_np.backend import like, on_device
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
 from resnet_np.kernels import softmax as kernels
@@ -33,13 +34,16 @@ def softmax_cross_entropy_forward(
     smoothing  share of every target that is spread evenly over all K classes, in [0, 1). Szegedy et al. 2015 ("Rethinking the
                Inception architecture"), section 7.
 
-    -> the loss, a NumPy scalar of the logits' dtype, and a CrossEntropyCache. No logarithm of a probability is taken: it is 0 for a
-    logit 1e4 below the largest. Raises InputError if a label is no class, a row of labels no distribution, or sizes differ.
+    The labels are in the computer's memory, wherever the logits are.
+
+    -> the loss, a scalar of the logits' dtype (on the device, if they are there), and a CrossEntropyCache. No logarithm of a
+    probability is taken: it is 0 for a logit 1e4 below the largest. Raises InputError if a label is no class, a row of labels no
+    distribution, or sizes differ.
     """
     logits, = checks.arrays("softmax_cross_entropy", logits=(logits, "N K"))
-    targets = _targets(labels, logits, smoothing)
+    targets = like(_targets(labels, logits, smoothing), logits)
     losses, probabilities = kernels.cross_entropy_forward(logits, targets)
-    return logits.dtype.type(losses.mean(dtype=np.float64)), CrossEntropyCache(probabilities, targets)
+    return losses.mean(dtype=np.float64).astype(logits.dtype), CrossEntropyCache(probabilities, targets)
 
 
 def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> np.ndarray:
@@ -49,6 +53,9 @@ def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> np.ndarray:
 
 def _targets(labels: np.ndarray, logits: np.ndarray, smoothing: float) -> np.ndarray:
     """(N, K) of the logits' dtype: 1 at the label and 0 elsewhere, or the distributions that were given; then smoothed."""
+    if on_device(labels):
+        raise InputError("softmax_cross_entropy: labels are on the device, expected in the computer's memory, where they are "
+                         "checked; move them with backend.to_host")
     if not 0 <= smoothing < 1:
         raise InputError(f"softmax_cross_entropy: smoothing is {smoothing!r}, expected a number of at least 0 and below 1")
     if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype == logits.dtype:

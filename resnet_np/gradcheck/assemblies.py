@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np.backend import to_device
 from resnet_np.gradcheck.causes import is_gradient
 from resnet_np.gradcheck.differences import Suspects, TensorReport
 from resnet_np.gradcheck.rows import NET, SINGLE, Subject
@@ -100,8 +101,10 @@ def _branches(block: Layer, dout: np.ndarray, arrays: Mapping[str, np.ndarray]) 
 
 
 def _after_some_batches(norm: BatchNorm2d, rng: np.random.Generator) -> BatchNorm2d:
+    norm.to_device()
     for _ in range(3):
-        norm.forward(rng.standard_normal((4, 3, 4, 4)).astype(np.float32) * 2 + 1, training=True, keep_cache=False)
+        norm.forward(to_device(rng.standard_normal((4, 3, 4, 4)).astype(np.float32) * 2 + 1), training=True, keep_cache=False)
+    norm.to_host()
     return norm
 
 

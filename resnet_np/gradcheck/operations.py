@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import to_device
 from resnet_np.gradcheck.causes import assigned, factors, is_forward, is_gradient
 from resnet_np.gradcheck.differences import Suspects, TensorReport
 from resnet_np.gradcheck.rows import SINGLE, Check, Subject
@@ -115,7 +116,7 @@ def _batchnorm(rng: np.random.Generator) -> list[TensorReport]:
 
 
 def _batchnorm_frozen(rng: np.random.Generator) -> list[TensorReport]:
-    mean, var = rng.standard_normal(2), rng.uniform(0.5, 2, 2)
+    mean, var = to_device(rng.standard_normal(2)), to_device(rng.uniform(0.5, 2, 2))
     return check_pair(
         lambda x, gamma, beta: F.batchnorm_frozen_forward(x, gamma, beta, mean, var),
         lambda dout, cache: dict(zip(("x", "gamma", "beta"), F.batchnorm_frozen_backward(dout, cache), strict=True)),
@@ -145,7 +146,8 @@ def _conv_batchnorm(x_shape: tuple[int, ...], w_shape: tuple[int, ...], adds: bo
         shapes = {"x": x_shape, "w": w_shape, "gamma": w_shape[:1], "beta": w_shape[:1]}
         arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
         if adds:
-            out, _ = F.conv2d_forward(arrays["x"], arrays["w"], stride=options.get("stride", 1), pad=options.get("pad", 0))
+            x, w = to_device(arrays["x"]), to_device(arrays["w"])
+            out, _ = F.conv2d_forward(x, w, stride=options.get("stride", 1), pad=options.get("pad", 0))
             arrays["same"] = rng.standard_normal(out.shape)
         return check_pair(
             lambda **given: F.conv_batchnorm_forward(**given, **options), backward, arrays, rng=rng, suspects=suspects)
@@ -160,7 +162,7 @@ def _conv_batchnorm_frozen(x_shape: tuple[int, ...], w_shape: tuple[int, ...], o
         return {"x": grads.dx, "w": grads.dw, "gamma": grads.dgamma, "beta": grads.dbeta}
 
     def check(rng: np.random.Generator) -> list[TensorReport]:
-        mean, var = rng.standard_normal(w_shape[0]), rng.uniform(0.5, 2, w_shape[0])
+        mean, var = to_device(rng.standard_normal(w_shape[0])), to_device(rng.uniform(0.5, 2, w_shape[0]))
         shapes = {"x": x_shape, "w": w_shape, "gamma": w_shape[:1], "beta": w_shape[:1]}
         return check_pair(
             lambda x, w, gamma, beta: F.conv_batchnorm_frozen_forward(x, w, gamma, beta, mean, var, **options), backward,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import on_device, to_device, to_host
 from resnet_np.errors import InputError
 from resnet_np.gradcheck.differences import Arrays, Evaluation, Suspects, TensorReport, check_directions, check_entries
 from resnet_np.layers import Dropout, Layer
@@ -30,28 +31,32 @@ def check_pair(
 
     forward   called as forward(**arrays) -> (out, cache)
     backward  called as backward(dout, cache) -> gradients by name
-    suspects  called as suspects(cache, dout) -> causes to try where a gradient is wrong
+    suspects  called as suspects(cache, dout) -> causes to try where a gradient is wrong; not on the device
 
+    With the backend cupy both are given arrays on the device, and the comparison is made in the computer's memory.
     Raises AssertionError if backward writes into dout or an argument: somebody else may still need it.
     """
     arrays = {name: np.array(array) for name, array in arrays.items()}
+    there = {name: to_device(array) for name, array in arrays.items()}
     before = {name: array.copy() for name, array in arrays.items()}
-    out, cache = forward(**arrays)
+    out, cache = forward(**there)
+    out = to_host(out)
     dout = rng.standard_normal(np.shape(out)) if np.ndim(out) else float(rng.uniform(0.5, 1.5))
     kept = np.array(dout)
-    gradients = {name: np.array(gradient) for name, gradient in backward(dout, cache).items()}
+    given = to_device(dout) if np.ndim(out) else dout
+    gradients = {name: np.array(to_host(gradient)) for name, gradient in backward(given, cache).items()}
     if gradients.keys() != arrays.keys():
         raise InputError(f"gradcheck: backward returned gradients of {', '.join(gradients) or 'nothing'}, "
                          f"expected one of each argument: {', '.join(arrays)}")
-    _assert_unwritten("dout", np.asarray(dout), kept)
-    for name, array in arrays.items():
-        _assert_unwritten(name, array, before[name])
+    _assert_unwritten("dout", np.asarray(to_host(given)), kept)
+    for name, array in there.items():
+        _assert_unwritten(name, to_host(array), before[name])
 
     def f(**values: np.ndarray) -> Evaluation:
-        out, cache = forward(**values)
-        return Evaluation(out, masks_of(cache))
+        out, cache = forward(**{name: to_device(value) for name, value in values.items()})
+        return Evaluation(to_host(out), masks_of(cache))
 
-    found = suspects(cache, kept) if suspects else None
+    found = suspects(cache, kept) if suspects and not any(map(on_device, there.values())) else None
     if directions is None:
         return check_entries(f, arrays, gradients, upstream=dout, suspects=found)
     return check_directions(f, arrays, gradients, upstream=dout, rng=rng, directions=directions, suspects=found)
@@ -65,8 +70,9 @@ def check_layer(
 
     labels (N,) make it the check of a net: from the mean cross-entropy of its logits. Otherwise the upstream gradient is random.
     directions: along that many random directions instead of entry by entry; entries: that many entries of each array, not all.
-    suspects: called as suspects(layer, dout, arrays) -> causes to try where a gradient is wrong.
+    suspects: called as suspects(layer, dout, arrays) -> causes to try where a gradient is wrong; not on the device.
 
+    With the backend cupy the layer computes on the device, and stays there.
     Running statistics, the state of dropout's random numbers and the parameters are put back after every evaluation; the gradients
     of the parameters are 0 afterwards.
     Raises AssertionError if backward writes into its argument.
@@ -79,8 +85,8 @@ def check_layer(
             loss, cache = F.softmax_cross_entropy_forward(logits, labels)
             return float(loss), F.softmax_cross_entropy_backward(cache)
 
-    parameters = layer.named_parameters()
-    arrays = {"x": np.array(x)} | {name: parameter.data for name, parameter in parameters.items()}
+    parameters = layer.to_device().named_parameters()
+    arrays = {"x": np.array(x)} | {name: to_host(parameter.data) for name, parameter in parameters.items()}
     if "x" in parameters:
         raise InputError("gradcheck: a parameter is called x, like the input; rename it")
 
@@ -89,23 +95,23 @@ def check_layer(
     def f(x: np.ndarray, **values: np.ndarray) -> Evaluation:
         with _restored(layer, generators):
             for name, value in values.items():
-                parameters[name].data = value
-            out, masks = _forward(layer, x, training)
-            return Evaluation(out if finish is None else finish(out)[0], masks)
+                parameters[name].data = to_device(value)
+            out, masks = _forward(layer, to_device(x), training)
+            return Evaluation(to_host(out) if finish is None else finish(out)[0], masks)
 
     upstream: np.ndarray | float
     with _restored(layer, generators):
         for parameter in parameters.values():
             parameter.zero_grad()
-        out, _ = _forward(layer, arrays["x"], training)
+        out, _ = _forward(layer, to_device(arrays["x"]), training)
         # A net's upstream gradient is that of a number, and not 1, so that a factor forgotten on the way shows
         upstream = rng.standard_normal(out.shape) if finish is None else float(rng.uniform(0.5, 1.5))
-        dout = np.array(upstream) if finish is None else upstream * finish(out)[1]
+        dout = to_device(np.array(upstream)) if finish is None else upstream * finish(out)[1]
         kept = dout.copy()
         dx = layer.backward(dout, **_need_dx(layer))
-        _assert_unwritten("dout", dout, kept)
-        gradients = {"x": np.array(dx)} | {name: parameter.grad.copy() for name, parameter in parameters.items()}
-        found = suspects(layer, kept, arrays) if suspects else None
+        _assert_unwritten("dout", to_host(dout), to_host(kept))
+        gradients = {"x": np.array(to_host(dx))} | {name: to_host(parameter.grad.copy()) for name, parameter in parameters.items()}
+        found = suspects(layer, kept, arrays) if suspects and not on_device(kept) else None
         for parameter in parameters.values():
             parameter.zero_grad()
     if directions is not None:
@@ -118,8 +124,8 @@ def masks_of(cache: Any) -> tuple[np.ndarray, ...]:
     if isinstance(cache, F.ConvNormCache):
         return masks_of(cache.relu)
     if isinstance(cache, F.ReLUCache):
-        return (cache.out > 0,)
-    return (cache.winners,) if isinstance(cache, F.MaxPoolCache) else ()
+        return (to_host(cache.out > 0),)
+    return (to_host(cache.winners),) if isinstance(cache, F.MaxPoolCache) else ()
 
 
 def _forward(layer: Layer, x: np.ndarray, training: bool) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:

@@ -5,6 +5,7 @@ A folder an operation; inside it, the same functions with the same signatures in
     loops.py   plain Python loops: slow, and the first thing to read; the oracle of the tests
     array.py   the derivation, then the same in array code
     jit.py     compiled by Numba: the CPU default
+    cuda.py    with CuPy on an NVIDIA GPU: array code where that suffices, else kernels of our own, in cuda.cu
 
 and an `__init__.py` that calls the file which `resnet_np.backend` selects. Kernels trust their input: `functional/`
 checks shapes and dtypes and passes C-contiguous arrays. They never write into an argument, and the result has the dtype

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import namespace
 from resnet_np.errors import InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.layers.layer import Layer
@@ -149,7 +150,7 @@ class Dropout(Layer):
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         if not training or self.frozen:
-            self._keep(F.DropoutCache(np.ones_like(x)), training, keep_cache)
+            self._keep(F.DropoutCache(namespace(x).ones_like(x)), training, keep_cache)
             return x
         if self.rng is None:
             raise InputError("Dropout: training needs random numbers; set the layer's rng, a np.random.Generator, before the step")

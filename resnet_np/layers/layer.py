@@ -4,10 +4,12 @@ A layer holds its Parameters, its buffers (arrays that are saved but not learned
 `backward` the cache of the pair. Names follow PyTorch's, so that weight files keep theirs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from resnet_np.backend import to_device, to_host
 from resnet_np.errors import InputError
 from resnet_np.functional.parameter import Parameter
 
@@ -61,12 +63,23 @@ class Layer:
 
     def astype(self, dtype: type[np.floating]) -> "Layer":
         """Convert every parameter and buffer to float32 or float64, in place; returns the layer itself."""
+        return self._convert(lambda array: array.astype(dtype))
+
+    def to_device(self) -> "Layer":
+        """Move every parameter and buffer to where the backend in use computes, in place; returns the layer itself."""
+        return self._convert(to_device)
+
+    def to_host(self) -> "Layer":
+        """Move every parameter and buffer to the computer's memory, in place; returns the layer itself."""
+        return self._convert(to_host)
+
+    def _convert(self, convert: Callable[[np.ndarray], np.ndarray]) -> "Layer":
         for parameter in self.parameters.values():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), parameter.grad.astype(dtype)
+            parameter.data, parameter.grad = convert(parameter.data), convert(parameter.grad)
         for name, buffer in self.buffers.items():
-            self.buffers[name] = buffer.astype(dtype)
+            self.buffers[name] = convert(buffer)
         for child in self.children.values():
-            child.astype(dtype)
+            child._convert(convert)
         return self
 
     def _keep(self, cache: Any, training: bool, keep_cache: bool | None) -> None:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from resnet_np.backend import like, to_host
 from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import BatchNorm2d, Layer
@@ -79,8 +80,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
         "metadata": checkpoint.metadata,
     }
     arrays = {"header": np.array(json.dumps(header))}
-    arrays |= {f"parameter/{name}": parameter.data for name, parameter in checkpoint.net.named_parameters().items()}
-    arrays |= {f"buffer/{name}": buffer for name, buffer in checkpoint.net.named_buffers().items()}
+    arrays |= {f"parameter/{name}": to_host(parameter.data) for name, parameter in checkpoint.net.named_parameters().items()}
+    arrays |= {f"buffer/{name}": to_host(buffer) for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
     arrays |= {f"typical/{name}": array for name, array in checkpoint.typical.items()}
@@ -275,7 +276,7 @@ def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
         if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
             raise CheckpointError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}")
     for name, target in targets.items():
-        target[...] = arrays[name]
+        target[...] = like(arrays[name], target)
 
 
 def _group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resnet_np.backend import like, on_device
 from resnet_np.layers import Conv2d, Layer, Linear
 from resnet_np.layers.watch import leaves, watched
 
@@ -44,11 +45,12 @@ def summarise(net: Layer, x_shape: tuple[int, int, int, int]) -> Summary:
         parameters = sum(parameter.data.size for parameter in layer.parameters.values())
         rows.append(Row(name, type(layer).__name__, out.shape[1:], parameters, _macs(layer, out)))
         for array in layer._cache if isinstance(layer._cache, tuple) else ():
-            if isinstance(array, np.ndarray) and array.ndim == 4 and array.shape[0] == 1:
-                kept[array.ctypes.data] = array.nbytes
+            if getattr(array, "ndim", 0) == 4 and array.shape[0] == 1:
+                kept[array.data.ptr if on_device(array) else array.ctypes.data] = array.nbytes
 
     with watched(net, count):
-        net.forward(np.zeros(x_shape, np.float32), training=False, keep_cache=True)
+        blank = like(np.zeros(x_shape, np.float32), next(iter(net.named_parameters().values())).data)
+        net.forward(blank, training=False, keep_cache=True)
     for layer in leaves(net).values():
         layer._cache = None
     return Summary(tuple(rows), sum(kept.values()))

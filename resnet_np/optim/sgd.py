@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from resnet_np.backend import like, namespace, on_device, to_host
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.kernels import sgd
@@ -41,7 +42,7 @@ class SGD:
         for name, rate in self._rates.items():
             if not 0 <= rate < np.inf:
                 raise InputError(f"SGD: the rate of {name} must be finite and not negative, got {rate}")
-        self._velocities = {name: np.zeros(parameter.data.shape, parameter.data.dtype)
+        self._velocities = {name: namespace(parameter.data).zeros(parameter.data.shape, parameter.data.dtype)
                             for name, parameter in self._parameters.items()}
 
     def step(self, lr: float) -> None:
@@ -56,8 +57,8 @@ class SGD:
                        momentum=self._momentum, nesterov=self._nesterov, weight_decay=self._weight_decay if decays else 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of the velocities, by parameter name."""
-        return {name: velocity.copy() for name, velocity in self._velocities.items()}
+        """A copy of the velocities, by parameter name, in the computer's memory."""
+        return {name: to_host(velocity.copy()) for name, velocity in self._velocities.items()}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over velocities from `state()`. Raises CheckpointError, and changes nothing, if they do not fit."""
@@ -70,7 +71,7 @@ class SGD:
                 raise CheckpointError(f"SGD: the saved velocity of {name} is {state[name].dtype} {state[name].shape}, "
                                       f"expected {velocity.dtype} {velocity.shape}")
         for name, velocity in self._velocities.items():
-            velocity[...] = state[name]
+            velocity[...] = like(state[name], velocity)
 
 
 def _check_alike(name: str, parameter: Parameter, velocity: np.ndarray) -> None:
@@ -81,5 +82,5 @@ def _check_alike(name: str, parameter: Parameter, velocity: np.ndarray) -> None:
                              "the optimiser was made; make a new one after changing a net")
         if not array.flags.c_contiguous:
             raise InputError(f"SGD: {what} is not C-contiguous, expected np.ascontiguousarray of it")
-    if not parameter.data.flags.writeable:
+    if not on_device(parameter.data) and not parameter.data.flags.writeable:
         raise InputError(f"SGD: {name} is read-only; freeze it, or give it an array that can be written")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import to_host
 from resnet_np.errors import InputError
 from resnet_np.layers import Layer
 from resnet_np.workspace import Workspace
@@ -45,7 +46,7 @@ def answers(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Ans
     probabilities, labels = [], []
     with Workspace():
         for x, true in batches:
-            probabilities.append(F.softmax(net.forward(x, training=False)))
+            probabilities.append(to_host(F.softmax(net.forward(x, training=False))))
             labels.append(true)
     if not labels:
         raise InputError("answers: there are no pictures to answer for")

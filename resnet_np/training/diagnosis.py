@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from resnet_np.backend import namespace
 from resnet_np.errors import TrainingError
 from resnet_np.layers import Layer
 from resnet_np.layers.watch import watched
@@ -14,7 +15,7 @@ def why(net: Layer, x: np.ndarray) -> str:
     The batch goes through the net once more, in training; parameters and buffers are afterwards what they were.
     """
     if not _finite(x):
-        return f"the pictures of the batch hold {'NaN' if np.isnan(x).any() else 'infinite values'}"
+        return f"the pictures of the batch hold {'NaN' if namespace(x).isnan(x).any() else 'infinite values'}"
     found: list[str] = []
 
     def seen(name: str, layer: Layer, x: np.ndarray, out: np.ndarray) -> None:
@@ -50,8 +51,8 @@ def _fault(name: str, layer: Layer, x: np.ndarray) -> str:
 
 
 def _finite(array: np.ndarray) -> bool:
-    return bool(np.isfinite(array).all())
+    return bool(namespace(array).isfinite(array).all())
 
 
 def _largest(array: np.ndarray) -> str:
-    return f"{np.abs(array).max():.1e}"
+    return f"{float(abs(array).max()):.1e}"

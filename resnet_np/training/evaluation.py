@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import to_host
 from resnet_np.errors import InputError, TrainingError
 from resnet_np.layers import Layer
 from resnet_np.workspace import Workspace
@@ -51,9 +52,10 @@ def evaluate(net: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, cl
     confusion = np.zeros((classes, classes), np.int64)
     with Workspace():
         for x, labels in batches:
-            logits = net.forward(x, training=False)
-            batch_loss, _ = F.softmax_cross_entropy_forward(logits, labels)
+            answer = net.forward(x, training=False)
+            batch_loss, _ = F.softmax_cross_entropy_forward(answer, labels)
             loss += float(batch_loss) * len(labels)
+            logits = to_host(answer)
             # In the top five if fewer than five classes come before it; of equal logits the first comes first, as in argmax.
             own = np.take_along_axis(logits, labels[:, None], axis=1)
             before = (logits > own) | ((logits == own) & (np.arange(classes) < labels[:, None]))

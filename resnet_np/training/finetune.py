@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from resnet_np.backend import to_device, to_host
 from resnet_np.data import Normaliser, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import Checkpoint, ResNet, names
@@ -127,7 +128,7 @@ class FinetuneRun(Run):
         batches = evaluation_batches(
             images, labels, self.normaliser, batch_size=evaluation_batch(self.image_size), image_size=self.image_size)
         with Workspace():
-            return np.concatenate([self.net.features(x) for x, _ in batches])
+            return np.concatenate([to_host(self.net.features(x)) for x, _ in batches])
 
     def validate(self) -> Evaluation:
         if self._features is None:
@@ -151,7 +152,7 @@ class FeatureLoader:
         epoch, place = divmod(t - 1, self.steps_per_epoch)
         order = generator(self._seed, epoch, "shuffle").permutation(len(self._features))
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        return self._features[pick], self._labels[pick]
+        return to_device(self._features[pick]), self._labels[pick]
 
 
 def _check_split(config: FinetuneConfig, source: Checkpoint, pictures: Pictures) -> None:
@@ -165,7 +166,7 @@ def _check_split(config: FinetuneConfig, source: Checkpoint, pictures: Pictures)
 
 
 def _batches(features: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    return ((features[i:i + 1000], labels[i:i + 1000]) for i in range(0, len(features), 1000))
+    return ((to_device(features[i:i + 1000]), labels[i:i + 1000]) for i in range(0, len(features), 1000))
 
 
 def _keeps_head(config: FinetuneConfig, source: Checkpoint, pictures: Pictures) -> bool:

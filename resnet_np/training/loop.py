@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from resnet_np import backend
+from resnet_np.backend import on_device
 from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
@@ -19,12 +20,13 @@ from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
 from resnet_np.training.run_folder import RunFolder
-from resnet_np.training.step import training_step
+from resnet_np.training.step import StepResult, read, training_step
 from resnet_np.viz.curves import curves
 from resnet_np.viz.style import save
 from resnet_np.workspace import Workspace
 
 SAVE_SECONDS = 60.0  # between two saves within an epoch: what a power cut may cost
+READ_STEPS = 50  # on the device losses are read once in so many steps: to read one means to wait for it
 
 
 def train(
@@ -55,6 +57,8 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
     try:
         _epochs(run, say, progress)
         return _finish(run, say)
+    except backend.out_of_memory() as error:
+        raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
     except TrainingError as error:
         raise TrainingError(
             f"training, after step {run.progress.step:,}: {error}. The run stops; {folder.last} is the last good checkpoint. "
@@ -67,10 +71,10 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
 
 
 def _resume(run: Run, say: Callable[[str], None]) -> None:
-    source, last = run.resume(), run.folder.last
-    note = ""
+    (source, used), last = run.resume(), run.folder.last
+    note = "" if used == backend.current() else f", begun on the backend {used}: the next steps have other last bits there"
     if source != last:
-        note = f", from {source.name}: {last.name} is {'damaged' if last.exists() else 'missing'}"
+        note += f", from {source.name}: {last.name} is {'damaged' if last.exists() else 'missing'}"
         os.replace(source, last)  # or the next save would keep the damaged one, in place of the good
     _write_records(run, say)  # cut back, or completed, to what the checkpoint knows
     say(f"resuming   after step {run.progress.step:,} of {run.total:,}{note}")
@@ -102,6 +106,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
     first = len(state.records) * steps
     last = min(first + steps, run.total)
     saved = time.perf_counter()
+    unread: list[StepResult] = []
     while state.step < last:
         start = time.perf_counter()
         t = state.step + 1
@@ -117,18 +122,24 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
             smoothing=run.config.label_smoothing,
             rng=generator(run.config.seed, t, "dropout"),
         )
+        unread.append(result)
+        pause = interruption.signal or time.perf_counter() - saved > SAVE_SECONDS
+        if pause or t == last or len(unread) == READ_STEPS or not on_device(result.loss):
+            for loss, correct in read(unread):
+                state.loss += loss
+                state.correct += correct
+            unread = []
         state.step = t
-        state.loss += result.loss
-        state.correct += result.correct
         state.epoch_seconds += time.perf_counter() - start
         done = t - first
-        bar.set_postfix_str(
-            f"loss {state.loss / done:.3f}, accuracy {state.correct / done / batch_size:.1%}, "
-            f"{done * batch_size / state.epoch_seconds:.0f} images/s",
-            refresh=False,
-        )
+        if not unread:
+            bar.set_postfix_str(
+                f"loss {state.loss / done:.3f}, accuracy {state.correct / done / batch_size:.1%}, "
+                f"{done * batch_size / state.epoch_seconds:.0f} images/s",
+                refresh=False,
+            )
         bar.update()
-        if interruption.signal or time.perf_counter() - saved > SAVE_SECONDS:
+        if pause:
             diagnosis.check_state(run.net)
             run.save(run.folder.last, resumable=True)
             saved = time.perf_counter()

@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnet_np.backend import namespace, to_device, to_host
 from resnet_np.data import Normaliser, resize
 from resnet_np.errors import CheckpointError
 from resnet_np.layers import Layer
@@ -78,7 +79,7 @@ def learn(
     if min(len(images), most) < LEAST or len(held_out) < 10:
         return {}
     rng = np.random.default_rng(seed)
-    M = 4 * sum(maps.shape[1] for maps in _maps(net, normaliser(resize(images[:1], image_size))))
+    M = 4 * sum(maps.shape[1] for maps in _maps(net, normaliser(to_device(resize(images[:1], image_size)))))
     count = max(LEAST, min(most, LARGEST // M))
     seen, negatives = _pairs(net, normaliser, images[np.sort(rng.permutation(len(images))[:count])], image_size)
     held = held_out[np.sort(rng.permutation(len(held_out))[: min(count, MOST_HELD_OUT)])]
@@ -121,14 +122,14 @@ class Novelty:
 
 def statistics(net: ResNet, x: np.ndarray) -> np.ndarray:
     """x (N, 3, H, W), normalised -> (N, D): means of the stem's channels, their standard deviations, the first block's ..."""
-    found = []
+    xp, found = namespace(x), []
     for maps in _maps(net, x):
         N, C, H, W = maps.shape
         pixels = maps.reshape(N, C, H * W)
         mean = pixels.mean(2)
-        squares = np.einsum("ncp,ncp->nc", pixels, pixels) / np.float32(H * W)  # no second copy of the maps
-        found += [mean, np.sqrt(np.maximum(squares - mean**2, 0))]
-    return np.concatenate(found, axis=1)
+        squares = xp.einsum("ncp,ncp->nc", pixels, pixels) / np.float32(H * W)  # no second copy of the maps
+        found += [mean, xp.sqrt(xp.maximum(squares - mean**2, 0))]
+    return to_host(xp.concatenate(found, axis=1))
 
 
 def roughness(images: np.ndarray) -> np.ndarray:
@@ -163,7 +164,7 @@ def _pairs(net: ResNet, normaliser: Normaliser, images: np.ndarray, size: int) -
     batch_size = max(1, _BATCH * 32**2 // size**2)
     with Workspace(), np.errstate(all="ignore"):  # a net that overflows is somebody else's trouble
         for start in range(0, len(images), batch_size):
-            batch = resize(images[start:start + batch_size], size)
+            batch = to_device(resize(images[start:start + batch_size], size))
             seen.append(statistics(net, normaliser(batch)))
             negatives.append(statistics(net, normaliser(255 - batch)))
     return np.concatenate(seen), np.concatenate(negatives)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import namespace, to_device, to_host
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import Checkpoint
 from resnet_np.training.novelty import Novelty
@@ -42,11 +43,11 @@ def predict(checkpoint: Checkpoint, pictures: np.ndarray, *, top: int) -> list[P
     for start in range(0, len(pictures), batch_size):
         batch = pictures[start:start + batch_size]
         with Workspace():
-            logits = checkpoint.net.forward(checkpoint.normaliser(batch), training=False).astype(np.float64)
-        if not np.isfinite(logits).all():
+            logits = checkpoint.net.forward(checkpoint.normaliser(to_device(batch)), training=False).astype(np.float64)
+        if not namespace(logits).isfinite(logits).all():
             raise CheckpointError("predict: the net's answer is not finite; its weights are damaged")
         unlike = novelty.is_unlike(batch).tolist() if novelty else [None] * len(batch)
-        for row, strange in zip(F.softmax(logits), unlike, strict=True):
+        for row, strange in zip(to_host(F.softmax(logits)), unlike, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
             found.append(Prediction(tuple((checkpoint.class_names[k], float(row[k])) for k in best), strange))
     return found

@@ -67,6 +67,8 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
+    if backend.current() == "cupy":
+        found |= {"cupy": backend.cupy().__version__, "device": backend.device_name()}
     return found
 
 

@@ -13,7 +13,7 @@ from resnet_np.optim import SGD
 from resnet_np.training import novelty, provenance
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run import Run
-from resnet_np.training.step import training_step
+from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
 TRIAL_STEPS = 3
@@ -50,6 +50,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     if against := regularisers(config):
         say(f"           {', '.join(against)}")
     running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
+    if backend.current() == "cupy":
+        running = f", {backend.device_name()}"
     say(f"machine    backend {backend.current()}{running}")
 
 
@@ -83,7 +85,9 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     seconds = []
     for _ in range(TRIAL_STEPS):
         start = time.perf_counter()
-        training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace, rng=generator(run.config.seed, 0, "dropout"))
+        result = training_step(
+            net, optimiser, x, labels, lr=1e-3, workspace=workspace, rng=generator(run.config.seed, 0, "dropout"))
+        read([result])  # on the device: wait for it
         seconds.append(time.perf_counter() - start)
     if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
         from resnet_np.kernels import compile
@@ -107,6 +111,17 @@ def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
         f"validation {record['validation_loss']:.3f}  {record['validation_accuracy']:5.1%}{'*' if best else ' '}  "
         f"lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s {record['seconds']:5.0f} s"
     )
+
+
+def too_large(run: Run) -> str:
+    """What to say where the device's memory is full: which batch would fit, by what a step keeps of a picture."""
+    total = backend.cupy().cuda.Device().mem_info[1]
+    with backend.using("numpy"):
+        kept = summarise(copy.deepcopy(run.net).to_host(), (1, 3, run.image_size, run.image_size)).activation_bytes
+    # gradients take as much again as activations, the columns of a slab and the optimiser the rest
+    fits = max(1, min(run.config.batch_size // 2, int(0.7 * total / (2 * kept))))
+    return (f"the device's memory ({total / 2**30:.1f} GiB) is full with batches of {run.config.batch_size} pictures of "
+            f"{run.image_size}x{run.image_size}; about {fits} would fit (--batch-size {fits})")
 
 
 def duration(seconds: float) -> str:

@@ -78,6 +78,7 @@ class Run:
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         self.net, self.normaliser = self._begin(images)
+        self.net.to_device()
         self.learner: Layer = self.net
         self.trunk_seconds: float | None = None  # what evaluating a picture takes, where a step does not show it
         self.loader: Loader = TrainLoader(
@@ -140,8 +141,8 @@ class Run:
     def begin_epoch(self, epoch: int) -> None:
         """What changes with the epoch, counted from 1; called again when a run is resumed within one."""
 
-    def resume(self) -> Path:
-        """Go back to where the folder's newest checkpoint was written -> its path.
+    def resume(self) -> tuple[Path, str]:
+        """Go back to where the folder's newest checkpoint was written -> its path, and the backend that wrote it.
 
         Raises CheckpointError if it belongs to another run.
         """
@@ -166,12 +167,12 @@ class Run:
             raise CheckpointError(
                 f"--resume: {self.folder.config} no longer holds the recipe that {path} was trained with; restore it"
             )
-        if used != backend.current():  # the next steps would have other bits
+        if used != backend.current() and "cupy" not in (used, backend.current()):  # the next steps would have other bits
             raise CheckpointError(f"--resume: the run uses the backend {used}, not {backend.current()}; pass --backend {used}")
         load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
         self.progress = progress
-        return path
+        return path, used
 
     def save(self, path: Path, *, resumable: bool) -> None:
         """Write the net; with the optimiser's state and the place in the run if it is to be resumed from."""

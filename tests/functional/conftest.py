@@ -1,30 +1,71 @@
+import functools
+import importlib
 import os
 
 import numpy as np
 import pytest
 
-from resnet_np.backend import using
+from resnet_np import functional as F
+from resnet_np.backend import to_device, to_host, using
+from resnet_np.errors import BackendError
 
 NOJIT = pytest.mark.nojit
 
 
-def _running(name):
+def _running(name, request):
     if name == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         pytest.skip("NUMBA_DISABLE_JIT is set: the numba backend cannot run")
+    if name == "cupy":
+        _bridge(request)
     return using(name)
 
 
-@pytest.fixture(params=[pytest.param("loops", marks=NOJIT), pytest.param("numpy", marks=NOJIT), "numba"])
+def _bridge(request):
+    """Let the functions take NumPy's arrays and return them, while they compute on a GPU; where there is none, on its stand-in."""
+    monkeypatch = request.getfixturevalue("monkeypatch")
+    try:
+        importlib.import_module("resnet_np.backend").cupy()
+    except BackendError:
+        request.getfixturevalue("cupy_standin")
+    for name in F.__all__:
+        if name.endswith(("forward", "backward", "softmax", "running")):
+            bridged = _bridged(getattr(F, name), labels=name == "softmax_cross_entropy_forward")
+            for module in (F, request.module):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, bridged)
+
+
+def _bridged(function, *, labels):
+    @functools.wraps(function)
+    def there(*args, **kwargs):
+        moved = [argument if labels and k else _moved(to_device, argument, {}) for k, argument in enumerate(args)]
+        return _moved(to_host, function(*moved, **{name: _moved(to_device, value, {}) for name, value in kwargs.items()}), {})
+
+    return there
+
+
+def _moved(move, value, known):
+    """Arrays, and those in tuples and caches, moved, each once; what is refused as an argument stays as it is."""
+    if isinstance(value, tuple):
+        parts = [_moved(move, part, known) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, np.ndarray) or type(value).__module__ == "cupy":
+        return known.setdefault(id(value), (value, move(value)))[1]
+    return value
+
+
+@pytest.fixture(params=[pytest.param("loops", marks=NOJIT), pytest.param("numpy", marks=NOJIT), "numba",
+                        pytest.param("cupy", marks=NOJIT)])
 def backend(request):
     """Every backend in turn."""
-    with _running(request.param):
+    with _running(request.param, request):
         yield request.param
 
 
-@pytest.fixture(params=[pytest.param("numpy", marks=NOJIT), "numba"])
+@pytest.fixture(params=[pytest.param("numpy", marks=NOJIT), "numba", pytest.param("cupy", marks=NOJIT)])
 def fast_backend(request):
     """The backends that are compared with the loops."""
-    with _running(request.param):
+    with _running(request.param, request):
         yield request.param
 
 

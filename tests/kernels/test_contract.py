@@ -23,7 +23,8 @@ def test_every_folder_is_an_operation():
 
 
 @pytest.mark.parametrize("backend", [pytest.param("loops", marks=pytest.mark.nojit),
-                                     pytest.param("numpy", marks=pytest.mark.nojit), "numba"])
+                                     pytest.param("numpy", marks=pytest.mark.nojit), "numba",
+                                     pytest.param("cupy", marks=pytest.mark.nojit)])
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_backend_has_every_function_with_the_same_arguments(package, backend):
     if backend == "numba" and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):

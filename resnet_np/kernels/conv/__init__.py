@@ -16,7 +16,8 @@ definition are counted:
                             where the statistics are taken, and the ReLU done, in passing; evaluating, 157 and 209
 
 loops and array are backends; jit.py is the third: winograd.py where it suits, direct.py where rows are whole half-vectors, else
-tiles.py. (One run, on a machine that others shared: in a quieter hour direct.py reached 160 and winograd.py 262.)
+tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. (One run, on a machine that others shared:
+in a quieter hour direct.py reached 160 and winograd.py 262.)
 """
 
 import numpy as np
@@ -26,14 +27,14 @@ from resnet_np.backend import kernels
 
 def forward(x: np.ndarray, w: np.ndarray, *, stride: int, pad: int) -> np.ndarray:
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW)."""
-    return kernels(__name__).forward(x, w, stride=stride, pad=pad)
+    return kernels(__name__, x).forward(x, w, stride=stride, pad=pad)
 
 
 def input_grad(dout: np.ndarray, w: np.ndarray, *, x_shape: tuple[int, ...], stride: int, pad: int) -> np.ndarray:
     """dout (N, F, OH, OW), w (F, C, KH, KW) -> dx of shape x_shape (N, C, H, W)."""
-    return kernels(__name__).input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
+    return kernels(__name__, dout).input_grad(dout, w, x_shape=x_shape, stride=stride, pad=pad)
 
 
 def weight_grad(dout: np.ndarray, x: np.ndarray, *, w_shape: tuple[int, ...], stride: int, pad: int) -> np.ndarray:
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape (F, C, KH, KW)."""
-    return kernels(__name__).weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
+    return kernels(__name__, dout).weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)

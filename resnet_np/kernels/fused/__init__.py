@@ -11,7 +11,7 @@ from resnet_np.backend import kernels
 
 def conv_statistics(x: np.ndarray, w: np.ndarray, *, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x (N, C, H, W), w (F, C, KH, KW) -> y, and its mean (F,) and biased variance (F,)."""
-    return kernels(__name__).conv_statistics(x, w, stride=stride, pad=pad)
+    return kernels(__name__, x).conv_statistics(x, w, stride=stride, pad=pad)
 
 
 def conv_normalise(
@@ -19,7 +19,7 @@ def conv_normalise(
     same: np.ndarray | None, *, relu: bool, stride: int, pad: int,
 ) -> np.ndarray:
     """x (N, C, H, W), w (F, C, KH, KW) -> `normalise` of y, which nobody else sees."""
-    return kernels(__name__).conv_normalise(x, w, mean, inv_std, gamma, beta, same, relu=relu, stride=stride, pad=pad)
+    return kernels(__name__, x).conv_normalise(x, w, mean, inv_std, gamma, beta, same, relu=relu, stride=stride, pad=pad)
 
 
 def normalise(
@@ -27,7 +27,7 @@ def normalise(
     relu: bool,
 ) -> np.ndarray:
     """-> out (N, F, OH, OW) = (y - mean) * inv_std * gamma + beta (+ same), and 0 where that is <= 0 if `relu`."""
-    return kernels(__name__).normalise(y, mean, inv_std, gamma, beta, same, relu=relu)
+    return kernels(__name__, y).normalise(y, mean, inv_std, gamma, beta, same, relu=relu)
 
 
 def normalise_relu_backward(
@@ -38,11 +38,11 @@ def normalise_relu_backward(
 
     out: what `normalise` returned. frozen: mean and inv_std are constants, and do not depend on y.
     """
-    return kernels(__name__).normalise_relu_backward(dout, out, y, mean, inv_std, gamma, beta, frozen=frozen)
+    return kernels(__name__, dout).normalise_relu_backward(dout, out, y, mean, inv_std, gamma, beta, frozen=frozen)
 
 
 def input_grad_plus(
     dy: np.ndarray, w: np.ndarray, plus: np.ndarray, *, x_shape: tuple[int, ...], stride: int, pad: int
 ) -> np.ndarray:
     """-> dx + plus (N, C, H, W): the convolution's input gradient, and that of the other branch which leaves x."""
-    return kernels(__name__).input_grad_plus(dy, w, plus, x_shape=x_shape, stride=stride, pad=pad)
+    return kernels(__name__, dy).input_grad_plus(dy, w, plus, x_shape=x_shape, stride=stride, pad=pad)

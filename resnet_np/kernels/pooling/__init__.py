@@ -10,12 +10,12 @@ from resnet_np.backend import kernels
 
 def global_average_forward(x: np.ndarray) -> np.ndarray:
     """x (N, C, H, W) -> out (N, C), the mean over the pixels."""
-    return kernels(__name__).global_average_forward(x)
+    return kernels(__name__, x).global_average_forward(x)
 
 
 def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np.ndarray:
     """dout (N, C) -> dx of shape x_shape (N, C, H, W)."""
-    return kernels(__name__).global_average_backward(dout, x_shape=x_shape)
+    return kernels(__name__, dout).global_average_backward(dout, x_shape=x_shape)
 
 
 def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,19 +23,19 @@ def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.nda
 
     Of equal pixels the first wins; a NaN wins against every number. Padding never wins. pad < k, so every window holds a pixel.
     """
-    return kernels(__name__).max_forward(x, k=k, stride=stride, pad=pad)
+    return kernels(__name__, x).max_forward(x, k=k, stride=stride, pad=pad)
 
 
 def max_backward(dout: np.ndarray, winners: np.ndarray, *, x_shape: tuple[int, ...]) -> np.ndarray:
     """dout and winners (N, C, OH, OW) -> dx of shape x_shape: a pixel collects the gradient of every window that it won."""
-    return kernels(__name__).max_backward(dout, winners, x_shape=x_shape)
+    return kernels(__name__, dout).max_backward(dout, winners, x_shape=x_shape)
 
 
 def average_forward(x: np.ndarray, *, k: int, stride: int) -> np.ndarray:
     """x (N, C, H, W) -> out (N, C, OH, OW), the mean of every window; no padding."""
-    return kernels(__name__).average_forward(x, k=k, stride=stride)
+    return kernels(__name__, x).average_forward(x, k=k, stride=stride)
 
 
 def average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...], k: int, stride: int) -> np.ndarray:
     """dout (N, C, OH, OW) -> dx of shape x_shape: a pixel collects a share of every window that saw it."""
-    return kernels(__name__).average_backward(dout, x_shape=x_shape, k=k, stride=stride)
+    return kernels(__name__, dout).average_backward(dout, x_shape=x_shape, k=k, stride=stride)

@@ -14,4 +14,4 @@ def update(
     (2) v = momentum v + g; v starts at 0, so the first v is g
     (3) w = w - lr v, or with nesterov w - lr (g + momentum v): where the velocity would take the next step
     """
-    kernels(__name__).update(w, grad, v, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    kernels(__name__, w).update(w, grad, v, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)

@@ -11,9 +11,9 @@ from resnet_np.backend import kernels
 
 def forward(x: np.ndarray, *, channels: int, stride: int, before: int) -> np.ndarray:
     """x (N, C, H, W) -> out (N, channels, OH, OW), `before` of the zero channels in front, the rest behind."""
-    return kernels(__name__).forward(x, channels=channels, stride=stride, before=before)
+    return kernels(__name__, x).forward(x, channels=channels, stride=stride, before=before)
 
 
 def backward(dout: np.ndarray, *, x_shape: tuple[int, ...], stride: int, before: int) -> np.ndarray:
     """dout (N, channels, OH, OW) -> dx of shape x_shape (N, C, H, W), 0 at the pixels that were skipped."""
-    return kernels(__name__).backward(dout, x_shape=x_shape, stride=stride, before=before)
+    return kernels(__name__, dout).backward(dout, x_shape=x_shape, stride=stride, before=before)

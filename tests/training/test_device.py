@@ -1,0 +1,235 @@
+"""The backend cupy from end to end, through the stand-in for CuPy (tests/standin): the path is pure, and its numbers are right."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from resnet_np import backend
+from resnet_np import functional as F
+from resnet_np.data import Normaliser, TrainLoader
+from resnet_np.errors import BackendError, CheckpointError, InputError, TrainingError
+from resnet_np.gradcheck import rules, table
+from resnet_np.models import load_checkpoint, resnet_cifar
+from resnet_np.models.checkpoint import net_arrays
+from resnet_np.optim import SGD
+from resnet_np.training import RunFolder, loop, training_step
+from resnet_np.training.loop import train
+from resnet_np.training.predict import predict
+from resnet_np.training.step import StepResult, read
+from resnet_np.workspace import Workspace
+
+pytestmark = pytest.mark.nojit
+
+
+@pytest.fixture
+def device(cupy_standin):
+    with backend.using("cupy"):
+        yield cupy_standin
+
+
+def run(config, pictures, folder, resume=False):
+    lines = []
+    with RunFolder.open(folder, resume=resume) as opened:
+        result = train(config, pictures, opened, resume=resume, say=lines.append, progress=False)
+    return result, lines, load_checkpoint(folder / "last.npz")
+
+
+def close(net, other, tolerance):
+    other = net_arrays(other)
+    for name, array in net_arrays(net).items():
+        assert np.abs(array - other[name]).max() <= tolerance * max(1, np.abs(array).max()), name
+
+
+STEM = {"model": "resnet18", "width": 4, "stem": "imagenet", "fused": False, "lr": 0.001, "max_steps": 2}
+EVERYTHING = {"model": "resnet14", "shortcut": "B", "dropout": 0.2, "cutout": 3, "mixup": 0.4, "label_smoothing": 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, STEM, EVERYTHING], ids=["short", "stem", "everything"])
+def test_a_run_is_that_of_the_cpu(recipe, pictures, tmp_path, cupy_standin, changes):
+    config, ends = recipe(**changes), {}
+    for name in ("numpy", "cupy"):
+        with backend.using(name):
+            ends[name] = run(config, pictures, tmp_path / name)
+    assert ends["cupy"][1][-1].startswith("run ") and any("backend cupy, a stand-in" in line for line in ends["cupy"][1])
+    close(ends["cupy"][2].net, ends["numpy"][2].net, 1e-3)
+    for line, other in zip(*((tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ends), strict=True):
+        assert json.loads(line)["train_loss"] == pytest.approx(json.loads(other)["train_loss"], rel=1e-3)
+    assert ends["cupy"][0]["versions"]["device"] == "a stand-in"
+
+
+@pytest.mark.slow
+def test_twenty_steps_in_float64(cupy_standin, rng):
+    """Of ResNet-20, at a learning rate of 0.01: issue 7, "done when" 2."""
+    x, labels, ends = rng.standard_normal((4, 3, 32, 32)), rng.integers(0, 10, 4), {}
+    for name in ("numpy", "cupy"):
+        with backend.using(name):
+            net = resnet_cifar(20, seed=0).astype(np.float64).to_device()
+            optimiser, there = SGD(net.named_parameters(), weight_decay=1e-4), backend.to_device(x)
+            losses = [float(training_step(net, optimiser, there, labels, lr=0.01, workspace=Workspace()).loss) for _ in range(20)]
+            ends[name] = losses, net.to_host()
+    np.testing.assert_allclose(ends["cupy"][0], ends["numpy"][0], rtol=1e-8)
+    close(ends["cupy"][1], ends["numpy"][1], 1e-8)
+
+
+def test_what_crosses_in_a_step(device, pictures):
+    """Up: the pictures as bytes, and what is drawn for them; never down, until the losses are read."""
+    loader = TrainLoader(
+        pictures.train_images, pictures.train_labels, Normaliser.measured(pictures.train_images), batch_size=16, seed=0,
+        classes=2)
+    net = resnet_cifar(8, classes=2).to_device()
+    optimiser, results = SGD(net.named_parameters()), []
+    loader.batch(1)  # the normaliser goes up once
+    device.transfers.made.clear()
+    for t in (1, 2):
+        x, labels = loader.batch(t)
+        results.append(training_step(net, optimiser, x, labels, lr=0.1, workspace=Workspace()))
+    made = device.transfers.made
+    assert device.transfers.to_host == 0, made
+    assert [what for _, what, _ in made] == 2 * [
+        "asarray (16, 3, 8, 8)", "asarray (16, 16)", "asarray (16, 2)"]  # pictures, crops, targets
+    numbers = read(results)
+    assert device.transfers.to_host == 2 and all(type(loss) is float for loss, _ in numbers)
+
+
+@pytest.mark.slow
+def test_losses_are_read_once_an_interval(recipe, pictures, tmp_path, device, monkeypatch):
+    lengths = []
+    monkeypatch.setattr(loop, "READ_STEPS", 3)
+    monkeypatch.setattr(loop, "read", lambda results: lengths.append(len(results)) or read(results))
+    run(recipe(), pictures, tmp_path / "run")  # two epochs of four steps
+    assert lengths == [3, 1, 3, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("cupy", "numpy"), ("numpy", "cupy")], ids="-".join)
+def test_a_run_goes_on_elsewhere(recipe, pictures, tmp_path, cupy_standin, monkeypatch, names):
+    with backend.using("numpy"):
+        _, _, whole = run(recipe(), pictures, tmp_path / "whole")
+    with backend.using(names[0]), monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe(), pictures, tmp_path / "run")
+    with backend.using(names[1]):
+        _, lines, last = run(recipe(), pictures, tmp_path / "run", resume=True)
+    assert lines[0] == (f"resuming   after step 3 of 8, begun on the backend {names[0]}: the next steps have other last bits there")
+    close(last.net, whole.net, 1e-3)
+    assert last.velocities.keys() == whole.velocities.keys()
+
+
+def stop_at(monkeypatch, step):
+    def stopped(*arguments, learn=loop.training_step, **keywords):
+        stopped.count += 1
+        if stopped.count == step:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+        return learn(*arguments, **keywords)
+
+    stopped.count = 0
+    monkeypatch.setattr(loop, "training_step", stopped)
+
+
+def test_other_backends_still_refuse_each_other(recipe, pictures, tmp_path):
+    with backend.using("numpy"):
+        run(recipe(epochs=1), pictures, tmp_path / "run")
+    with backend.using("loops"), pytest.raises(CheckpointError, match="pass --backend numpy"):
+        run(recipe(epochs=1), pictures, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite(device):
+    numbers = device.asarray(np.array([1.0, np.nan], np.float32))
+    with pytest.raises(TrainingError, match="the loss of one of the last 2 steps is nan; the same run on the backend numba would"):
+        read([StepResult(loss, loss) for loss in numbers])
+
+
+@pytest.mark.slow
+def test_a_run_whose_loss_is_not_finite_keeps_its_last_good_checkpoint(recipe, pictures, tmp_path, device):
+    with pytest.raises(TrainingError, match="is (nan|inf)"):
+        run(recipe(lr=1e30, warmup=0), pictures, tmp_path / "run")
+    assert all(np.isfinite(array).all() for array in net_arrays(load_checkpoint(tmp_path / "run" / "last.npz").net).values())
+
+
+@pytest.mark.slow
+def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, device, monkeypatch):
+    def full(*_, **__):
+        raise device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")
+
+    monkeypatch.setattr(loop, "training_step", full)
+    device.cuda.Device().mem_info = (0, 1 << 20)
+    with pytest.raises(TrainingError, match=r"memory \(0.0 GiB\) is full with batches of 16 pictures of 8x8; about \d would fit"):
+        run(recipe(), pictures, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_evaluation_and_predictions(recipe, pictures, tmp_path, cupy_standin):
+    with backend.using("numpy"):
+        run(recipe(), pictures, tmp_path / "run")
+    found = {}
+    for name in ("numpy", "cupy"):
+        checkpoint = load_checkpoint(tmp_path / "run" / "best.npz")
+        with backend.using(name):
+            checkpoint.net.to_device()
+            found[name] = predict(checkpoint, pictures.test_images, top=2)
+    for one, other in zip(found["numpy"], found["cupy"], strict=True):
+        assert dict(one.top) == pytest.approx(dict(other.top), abs=1e-5)
+
+
+# Every operation, and one net for how they go together; layers and blocks have no kernels of their own.
+SUBJECTS = [subject for subject in table.subjects() if subject.name[0].islower() or subject.name == "ResNet-8, option A"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_gradients(device, subject):
+    """The real kernels, in float64."""
+    row = table.run(subject)
+    assert row.passes, row.failure or row.worst.describe(row.bar)
+    assert row.kernels and all(kernel.endswith("/cuda") for kernel in row.kernels)
+
+
+def test_host_and_device_do_not_mix(device):
+    x = np.ones((1, 2, 4, 4), np.float32)
+    with pytest.raises(InputError, match="x on the device, w in memory"):
+        F.conv2d_forward(device.asarray(x), np.ones((1, 2, 3, 3), np.float32))
+    with pytest.raises(BackendError, match="got a ndarray in the computer's memory"):
+        F.relu_forward(x)
+    with pytest.raises(InputError, match="labels are on the device, expected in the computer's memory"):
+        F.softmax_cross_entropy_forward(device.asarray(x.reshape(2, 16)), device.asarray(np.array([1, 2])))
+
+
+@pytest.mark.parametrize(("module", "message"), [
+    (None, r"CuPy cannot be imported \(.*\); python -m pip install \"\.\[cuda13\]\""),
+    (0, "the driver lists no NVIDIA GPU; see what nvidia-smi"),
+    ("cudaErrorNoDevice: no CUDA-capable device is detected", "there is no NVIDIA GPU that can be used here .cudaErrorNoDevice"),
+], ids=["no CuPy", "no device", "no driver"])
+def test_what_is_missing_is_said(monkeypatch, module, message):
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def count():
+        if isinstance(module, int):
+            return module
+        raise CUDARuntimeError(module)
+
+    runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=count)
+    monkeypatch.setitem(sys.modules, "cupy", None if module is None else SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+    monkeypatch.setattr(backend, "_usable", {})
+    with pytest.raises(BackendError, match=message):
+        backend.use("cupy")
+
+
+def test_nobody_else_imports_cupy(tmp_path):
+    """Without --backend cupy it is as if CuPy were not installed."""
+    (tmp_path / "cupy.py").write_text("raise SystemExit('imported')")
+    code = "import resnet_np.training, resnet_np.gradcheck, resnet_np.kernels.conv.cuda, sys; assert 'cupy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"], check=True)
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=rules.name_of)
+def test_rule(device, rule):
+    assert rules.broken(rule) == ""
