@@ -123,7 +123,7 @@ MUTANTS = (
            "g = grad[i] + weight_decay * w[i]", "g = grad[i] + 2 * weight_decay * w[i]", "numba", ("weight decay",)),
     Mutant(15, "weight decay silently skips some parameters", "optim/sgd.py",
            'decays = self._decay == "all" or parameter.decay', "decays = parameter.decay", "numpy", ("weight decay",)),
-    Mutant(15, "momentum is lost on resume", "optim/sgd.py", "velocity[...] = state[name]", "velocity[...] = 0",
+    Mutant(15, "momentum is lost on resume", "optim/sgd.py", "velocity[...] = like(state[name], velocity)", "velocity[...] = 0",
            "numpy", ("momentum",)),
     Mutant(16, "a frozen batch norm still updates its statistics", "layers/basic.py",
            "if training and not self.frozen:", "if training:", "numpy", ("a frozen",)),
