@@ -52,7 +52,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     for package in ("resnet_np", "data_tools"):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
         assert files and files == {name for name in packed if name.startswith(f"{package}/") and name.endswith(".py")}
-    assert {"resnet_np/py.typed", "resnet_np/models/imagenet_classes.txt"} <= packed
+    assert {"resnet_np/py.typed", "resnet_np/models/imagenet_classes.txt", "resnet_np/kernels/conv/cuda.cu"} <= packed
     assert {name.split("/")[0] for name in packed} == {"resnet_np", "data_tools"}
     assert any(name.endswith("LICENSE") for name in names)
     assert "Requires-Python: >=3.11" in metadata
