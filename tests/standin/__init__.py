@@ -11,6 +11,7 @@ nothing that CuPy lacks, never mixes its arrays with NumPy's, and that the kerne
 
 import sys
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -45,6 +46,7 @@ class Module(ModuleType):
 def make():
     """The module."""
     cupy = Module("cupy")
+    cupy.__spec__ = ModuleSpec("cupy", None)
     cupy.__version__, cupy.ndarray, cupy.RawModule, cupy.transfers, cupy.launches = "14.2.0", ndarray, gpu.RawModule, transfers, []
     for name in FUNCTIONS:
         setattr(cupy, name, _function(name))
