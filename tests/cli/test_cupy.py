@@ -1,0 +1,47 @@
+"""Every command that takes --backend cupy, on the stand-in for CuPy."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_np import backend
+from resnet_np.cli import main
+
+pytestmark = [pytest.mark.nojit, pytest.mark.slow]
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """Sixty dark and sixty bright pictures, a folder each."""
+    for k, name in enumerate(("dark", "bright")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(60):
+            pixels = rng.integers(0, 120, (16, 16, 3)) + 100 * k
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def test_commands(photos, tmp_path, cupy_standin, capsys, monkeypatch):
+    monkeypatch.setattr(backend, "_chosen", None)  # the commands choose for the rest of the process
+    run, photo = tmp_path / "run", photos / "dark" / "0.png"
+    there = ["--data", str(photos), "--backend", "cupy"]
+    training = [*there, "--no-progress", "--batch-size", "16"]
+    small = ["--model", "resnet8", "--width", "4", "--epochs", "1", "--image-size", "16"]
+    assert main(["train", *small, "--out", str(run), *training]) == 0
+    assert "machine    backend cupy, a stand-in" in capsys.readouterr().out
+    for preset in ("whole", "head", "gradual"):
+        recipe = ["--preset", preset, "--head", "new", "--epochs", "2", "--out", str(tmp_path / preset)]
+        assert main(["finetune", str(run), *recipe, *training]) == 0
+    assert "went through the frozen trunk once" in capsys.readouterr().out  # of preset head
+    found = {}
+    for name in ("cupy", "numpy"):
+        assert main(["evaluate", str(run), "--data", str(photos), "--backend", name, "--json"]) == 0
+        evaluation = json.loads(capsys.readouterr().out)
+        assert main(["predict", str(tmp_path / "head"), str(photo), "--backend", name, "--json"]) == 0
+        found[name] = evaluation["loss"], json.loads(capsys.readouterr().out)["photos"][0]["top"]
+    assert found["cupy"][0] == pytest.approx(found["numpy"][0], rel=1e-5)
+    assert str(found["cupy"][1])[:40] == str(found["numpy"][1])[:40]
+    assert main(["show", str(run), "gradcam", "--picture", str(photo), "--backend", "cupy"]) == 2
+    assert "--backend cupy: pictures are drawn from arrays in the computer's memory; leave it out" in capsys.readouterr().err
