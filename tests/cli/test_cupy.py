@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_np import backend
 from resnet_np.cli import main
 
 pytestmark = [pytest.mark.nojit, pytest.mark.slow]
@@ -23,8 +22,7 @@ def photos(tmp_path, rng):
     return tmp_path / "photos"
 
 
-def test_commands(photos, tmp_path, cupy_standin, capsys, monkeypatch):
-    monkeypatch.setattr(backend, "_chosen", None)  # the commands choose for the rest of the process
+def test_commands(photos, tmp_path, cupy_standin, capsys):
     run, photo = tmp_path / "run", photos / "dark" / "0.png"
     there = ["--data", str(photos), "--backend", "cupy"]
     training = [*there, "--no-progress", "--batch-size", "16"]
