@@ -118,7 +118,7 @@ def wait() -> None:
 
 def device_name() -> str:
     """What the driver calls the GPU that the backend cupy runs on."""
-    return str(cupy().cuda.runtime.getDeviceProperties(0)["name"].decode())
+    return str(cupy().cuda.runtime.getDeviceProperties(cupy().cuda.Device().id)["name"].decode())
 
 
 def out_of_memory() -> tuple[type[BaseException], ...]:
@@ -132,10 +132,8 @@ def cupy() -> ModuleType:
         try:
             module = importlib.import_module("cupy")
         except ImportError as error:
-            raise BackendError(
-                f"backend cupy: CuPy cannot be imported ({str(error).strip().splitlines()[0]}); python -m pip install "
-                '".[cuda13]", or ".[cuda12]" for a driver of CUDA 12 (nvidia-smi shows which)'
-            ) from error
+            why = _first_line(error.__cause__ or error)
+            raise BackendError(f"backend cupy: CuPy cannot be imported ({why}); {_INSTALL}") from error
         try:
             devices = module.cuda.runtime.getDeviceCount()
         except module.cuda.runtime.CUDARuntimeError as error:
@@ -144,8 +142,22 @@ def cupy() -> ModuleType:
         if not devices:
             raise BackendError("backend cupy: the driver lists no NVIDIA GPU; see what nvidia-smi and $CUDA_VISIBLE_DEVICES say, "
                                "or choose another backend (--backend numba)")
+        try:  # a product and a sum: cuBLAS, and NVRTC with its headers, which a driver alone does not bring
+            one = module.ones((2, 2), "float32")
+            (one @ one).sum()
+        except Exception as error:  # each library has its own
+            raise BackendError(f"backend cupy: CuPy cannot compute here ({_first_line(error)}); {_INSTALL}") from error
         _usable["cupy"] = module
     return _usable["cupy"]
+
+
+_INSTALL = ('python -m pip install ".[cuda13]", or ".[cuda12]" for a driver of CUDA 12 (nvidia-smi shows which), brings it with '
+            "the libraries that it needs")
+
+
+def _first_line(error: BaseException) -> str:
+    """Of its text, the first that says something; else its type."""
+    return next((line.strip() for line in str(error).splitlines() if any(map(str.isalpha, line))), type(error).__name__)
 
 
 def _checked(name: str) -> str:

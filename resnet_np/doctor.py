@@ -79,5 +79,5 @@ def _cupy() -> Finding:
         free, total = cupy.cuda.Device().mem_info
         return "CuPy", (f"{cupy.__version__}, {backend.device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free "
                         "(--backend cupy)")
-    except BackendError as error:
+    except (BackendError, RuntimeError) as error:  # CUDA's are RuntimeErrors: a device that others hold, say
         return "CuPy", str(error)

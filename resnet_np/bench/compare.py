@@ -92,7 +92,8 @@ def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None])
     with tempfile.TemporaryDirectory(prefix="resnet-np-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         agreed = None
-        ours = Side("resnet_np", "ours", environment={"NUMBA_CACHE_DIR": str(folder / "kernels")})
+        ours = Side("resnet_np", "ours", environment={
+            "NUMBA_CACHE_DIR": str(folder / "kernels"), "CUPY_CACHE_DIR": str(folder / "cupy")})
         others: list[Side] = []
         if vs is not None:
             say("Do both sides compute the same thing? (Compiles our float64 kernels, once.)")

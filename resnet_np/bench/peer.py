@@ -101,6 +101,7 @@ class Peer:
     ) -> None:
         torch.set_num_threads(task.threads)
         self.device = torch.device("cuda" if backend.current() == "cupy" else "cpu")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as many digits as float32 has, as ours
         dtype = torch.float64 if double else torch.float32
         memory_format = LAYOUTS[layout]
         self.net = cast(Any, Net(architecture))  # PyTorch's types know no Module.to(memory_format=...)
@@ -131,7 +132,6 @@ class Peer:
 
     def answers(self) -> dict[str, np.ndarray]:
         """As Ours.answers, under the same names."""
-        torch.backends.cudnn.allow_tf32 = False  # on a GPU: as many digits as float32 has
         logits, loss = self._step()
         gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters()}
         found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}

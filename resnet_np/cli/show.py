@@ -180,6 +180,7 @@ def _answers(checkpoint: "Checkpoint", options: argparse.Namespace) -> "tuple[An
     pictures, size = data_sets.of(checkpoint, options.data, "show", print), checkpoint.image_size
     batches = evaluation_batches(pictures.test_images, pictures.test_labels, checkpoint.normaliser,
                                  batch_size=evaluation_batch(size), image_size=size)
+    checkpoint.net.to_device()
     found = answers(checkpoint.net, batches)
     if not np.isfinite(found.probabilities).all():
         raise CheckpointError("show: the net's answers are not finite; its weights are damaged")

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np.backend import cupy
+from resnet_np.errors import BackendError
 
 BLOCK = 256  # threads a block, where they have nothing to do with each other
 MOST = 1024  # threads that a block may have
@@ -70,6 +71,9 @@ def forget() -> None:
 def _argument(value: Any, dtype: np.dtype) -> Any:
     if value is None:
         return np.uintp(0)
+    if isinstance(value, np.ndarray):  # CuPy would pass its bytes, and the kernel follow them as an address
+        raise BackendError(f"backend cupy: got an array {value.shape} in the computer's memory, expected one on the device; move "
+                           "it with backend.to_device")
     if isinstance(value, int | np.integer):
         return np.int32(value)
     return dtype.type(value) if isinstance(value, float | np.floating) else value

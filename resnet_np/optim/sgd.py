@@ -77,6 +77,8 @@ class SGD:
 def _check_alike(name: str, parameter: Parameter, velocity: np.ndarray) -> None:
     """The kernels index all three alike, and write into two of them. Raises InputError if that would go wrong."""
     for what, array in ((name, parameter.data), (f"the gradient of {name}", parameter.grad)):
+        if on_device(array) != on_device(velocity):
+            raise InputError(f"SGD: {what} was moved between the device and the computer's memory; make a new optimiser after that")
         if array.shape != velocity.shape or array.dtype != velocity.dtype:
             raise InputError(f"SGD: {what} is {array.dtype} {array.shape}, but was {velocity.dtype} {velocity.shape} when "
                              "the optimiser was made; make a new one after changing a net")

@@ -50,6 +50,14 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
     if not resume:
         folder.write_json(folder.config, config.to_json())
         run.save(folder.last, resumable=True)
+    try:
+        return _to_the_end(run, say, progress)
+    except backend.out_of_memory() as error:
+        raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
+
+
+def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
+    config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
     report.compile_first(say)
     run.prepare(say)
@@ -57,8 +65,6 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
     try:
         _epochs(run, say, progress)
         return _finish(run, say)
-    except backend.out_of_memory() as error:
-        raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
     except TrainingError as error:
         raise TrainingError(
             f"training, after step {run.progress.step:,}: {error}. The run stops; {folder.last} is the last good checkpoint. "
@@ -143,7 +149,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
             diagnosis.check_state(run.net)
             run.save(run.folder.last, resumable=True)
             saved = time.perf_counter()
-        interruption.obey()
+            interruption.obey()  # here, where it is saved: a signal since `pause` is for the next step
 
 
 def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:

@@ -116,12 +116,16 @@ def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
 def too_large(run: Run) -> str:
     """What to say where the device's memory is full: which batch would fit, by what a step keeps of a picture."""
     total = backend.cupy().cuda.Device().mem_info[1]
+    run.net.to_host()  # the device has no room for another picture
     with backend.using("numpy"):
-        kept = summarise(copy.deepcopy(run.net).to_host(), (1, 3, run.image_size, run.image_size)).activation_bytes
+        kept = summarise(run.net, (1, 3, run.image_size, run.image_size)).activation_bytes
     # gradients take as much again as activations, the columns of a slab and the optimiser the rest
     fits = max(1, min(run.config.batch_size // 2, int(0.7 * total / (2 * kept))))
-    return (f"the device's memory ({total / 2**30:.1f} GiB) is full with batches of {run.config.batch_size} pictures of "
-            f"{run.image_size}x{run.image_size}; about {fits} would fit (--batch-size {fits})")
+    full = (f"the device's memory ({total / 2**30:.1f} GiB) is full with batches of {run.config.batch_size} pictures of "
+            f"{run.image_size}x{run.image_size}")
+    if run.config.batch_size == 1:
+        return f"{full}; choose smaller pictures (--image-size) or a smaller net"
+    return f"{full}; about {fits} would fit (--batch-size {fits})"
 
 
 def duration(seconds: float) -> str:

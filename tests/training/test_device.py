@@ -16,7 +16,7 @@ from resnet_np.gradcheck import rules, table
 from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
-from resnet_np.training import RunFolder, loop, training_step
+from resnet_np.training import RunFolder, loop, report, training_step
 from resnet_np.training.loop import train
 from resnet_np.training.predict import predict
 from resnet_np.training.step import StepResult, read
@@ -157,11 +157,12 @@ def test_a_run_whose_loss_is_not_finite_keeps_its_last_good_checkpoint(recipe, p
 
 
 @pytest.mark.slow
-def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, device, monkeypatch):
+@pytest.mark.parametrize("where", [loop, report], ids=["in a step", "in the forecast"])
+def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, device, monkeypatch, where):
     def full(*_, **__):
         raise device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")
 
-    monkeypatch.setattr(loop, "training_step", full)
+    monkeypatch.setattr(where, "training_step", full)
     device.cuda.Device().mem_info = (0, 1 << 20)
     with pytest.raises(TrainingError, match=r"memory \(0.0 GiB\) is full with batches of 16 pictures of 8x8; about \d would fit"):
         run(recipe(), pictures, tmp_path / "run")
@@ -227,6 +228,25 @@ def test_what_is_missing_is_said(monkeypatch, module, message):
     monkeypatch.setattr(backend, "_usable", {})
     with pytest.raises(BackendError, match=message):
         backend.use("cupy")
+
+
+def test_a_cupy_without_its_libraries(cupy_standin, monkeypatch):
+    """It imports, and cannot compute."""
+    def ones(*_):
+        raise ImportError('=====\nFailure finding "libcublas.so.13"')
+
+    monkeypatch.setattr(cupy_standin, "ones", ones)
+    with pytest.raises(BackendError, match="CuPy cannot compute here .Failure finding .libcublas.so.13... python -m pip install"):
+        backend.use("cupy")
+
+
+def test_an_optimiser_whose_net_was_moved(cupy_standin):
+    net = resnet_cifar(8)
+    optimiser = SGD(net.named_parameters())
+    with backend.using("cupy"):
+        net.to_device()
+        with pytest.raises(InputError, match="conv1.weight was moved between the device and the computer's memory"):
+            optimiser.step(0.1)
 
 
 def test_nobody_else_imports_cupy(tmp_path):

@@ -80,6 +80,23 @@ def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monk
         assert again[key] == result[key]
 
 
+@pytest.mark.nojit
+def test_a_signal_too_late_for_one_step_is_obeyed_after_the_next(recipe, pictures, folder, monkeypatch):
+    """Never without saving. On a device most of the time is spent in `read`."""
+    read, calls = loop.read, []
+
+    def late(results):
+        calls.append(1)
+        if len(calls) == 2:
+            loop.signal.raise_signal(loop.signal.SIGINT)
+        return read(results)
+
+    monkeypatch.setattr(loop, "read", late)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(), pictures, folder)
+    assert load_checkpoint(folder.last).metadata["progress"]["step"] == 3
+
+
 def stop_at_step(monkeypatch, count):
     """Let `count` steps of the run pass, then Ctrl-C: seen at the end of a step, or before the first."""
     step, done = loop.training_step, []
