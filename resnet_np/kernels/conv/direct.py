@@ -7,8 +7,8 @@ neighbours in memory when the padded image is stored by phase, first the columns
 
     N image   C channel in   F filter   OH OW output   T = KH*KW taps   P = OH*OW   n lanes of a vector   s stride
 
-It takes rows of whole half-vectors, OW a multiple of n / 2: the nets' maps of 32, 16 and 8 pixels. Others go by tiles, with the
-same bits. A vector's halves may lie in two rows; where rows are whole vectors (`whole`), they never do.
+It takes rows of whole half-vectors, OW a multiple of n / 2: the nets' maps of 32, 16 and 8 pixels. Others go by tiles. A
+vector's halves may lie in two rows; where rows are whole vectors (`whole`), they never do.
 """
 
 import numpy as np

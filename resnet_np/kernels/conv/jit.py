@@ -2,8 +2,8 @@
 
 3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); maps whose rows do not suit, as of
 4, 14 and 28 pixels in single precision, are widened by zeros for it. Other rows of whole half-vectors are read straight from the
-padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py), to the same bits as direct.py but for the input
-gradient of a stride above 1, which adds in another order. Below are the tiles:
+padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the forward pass to the same bits as direct.py,
+the gradients of a stride above 1, or of many channels, in another order of summation. Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -11,9 +11,9 @@ All three products are the same register-tiled `multiply_tile`:
 
     forward        out (F, P)      =  w (F, K)       columns (K, P)
     input gradient columns (K, P)  =  w^T (K, F)     dout (F, P),           then col2im adds the columns into dx
-    weight gradient  dw^T (K, F)   =  columns (K, P) dout^T (P, F),         summed over images
+    weight gradient  dw^T (K, F)   =  columns (K, P) dout^T (P, F),         with the rows of pixels of many images as one P
 
-Threads share images, never sums: the result has the same bits for any number of threads.
+Threads share images, for the weight gradient also channels, never sums: the bits are the same for any number of threads.
 """
 
 import numpy as np
@@ -23,13 +23,14 @@ from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv import direct, winograd
 from resnet_np.kernels.conv.finish import finish_image, nothing
 from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_tile, multiply_tile, pad_image
-from resnet_np.kernels.simd import VECTOR_BYTES, lanes
+from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image
+from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
 MOST_WASTE = 2  # pixels computed for one that is wanted, where Winograd's sums are worth it
-DEAR = 8  # times as many pixels must a weight gradient have to repay that: measured with 64 to 512 channels on 4x4 to 28x28 maps
-DEEP_TILE = 4  # times wider is the weight gradient's tile: its block of sums is loaded and stored less often
+DEAR = 20  # times as many pixels must a weight gradient have to repay that: measured with 64 to 512 channels on 4x4 to 28x28 maps
+DEPTH = 128  # pixels, if a row has not more, over which the weight gradient's block of sums stays in registers
+BLOCK = 16  # channels, whole ROWS, whose weight gradient is one thread's turn: their columns of DEPTH pixels fit the L2 cache
 
 
 def forward(x, w, *, stride, pad):
@@ -66,16 +67,15 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
-    images, _, height, width = x.shape
-    threads, tile = get_num_threads(), _tile_width(x.dtype)
-    rows, width_f = _round_up(channels * kh * kw, ROWS), _round_up(filters, tile)
-    oh, ow = dout.shape[2:]
-    deep = min(DEEP_TILE * tile, _round_up(oh * ow, tile))
-    padded = empty((threads, channels, height + 2 * pad, width + 2 * pad), x.dtype)
-    columns = empty((threads, rows, deep), x.dtype)
-    dout_tile = empty((threads, deep, width_f), x.dtype)
-    sums = parts(images, rows, width_f, x.dtype)
-    _weight_grad(dout.reshape(images, filters, -1), x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums)
+    images, _, oh, ow = dout.shape
+    threads, tile, block = get_num_threads(), _tile_width(x.dtype), min(BLOCK, channels)
+    padded = empty((threads, block, x.shape[2] + 2 * pad, x.shape[3] + 2 * pad), x.dtype)
+    columns = empty((threads, _round_up(block * kh * kw, ROWS), max(1, DEPTH // ow) * ow), x.dtype)
+    turned = empty((_round_up(filters, tile) // tile, images * oh * ow, tile), x.dtype)
+    blocks = -(-channels // block)
+    sums = parts(images, blocks * columns.shape[1], len(turned) * tile, x.dtype, blocks)
+    _turn(dout.reshape(images, filters, -1), turned)
+    _weight_grad(turned, x, kh, kw, stride, pad, oh, ow, padded, columns, sums.reshape(len(sums), blocks, columns.shape[1], -1))
     return add_parts(sums, w_shape)
 
 
@@ -232,29 +232,43 @@ def _input_grad(dout, w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout
 
 
 @parallel
-def _weight_grad(dout, x, kh, kw, stride, pad, oh, ow, padded, columns, dout_tile, sums):
-    """dout (N, F, P); sums (B, K rounded up, F rounded up): B sums over consecutive images.
-
-    Scratch a thread: padded (C, PH, PW), columns (K rounded up, T), dout_tile (T, F rounded up).
-    """
+def _turn(dout, turned):
+    """dout (N, F, P) -> turned (F / T rounded up, N*P, T): pixel by pixel, T filters side by side, zeros beyond F."""
     images, filters, pixels = dout.shape
-    partials, rows, width = sums.shape
-    tile, depth = columns.shape[2], x.shape[1] * kh * kw
-    block = 2 * lanes(sums)
-    for b in prange(partials):
-        thread = get_thread_id()
-        sums[b] = 0
-        dout_tile[thread] = 0
-        columns[thread, depth:] = 0
-        for n in range(b * images // partials, (b + 1) * images // partials):
-            pad_image(x[n], pad, pad, padded[thread])
-            for first in range(0, pixels, tile):
-                im2col_tile(padded[thread], kh, kw, stride, oh, ow, first, columns[thread])
-                count = min(tile, pixels - first)
-                for f in range(filters):
-                    for t in range(count):
-                        dout_tile[thread, t, f] = dout[n, f, first + t]
+    for n in prange(images):
+        for block in range(turned.shape[0]):
+            f = block * turned.shape[2]
+            count = min(turned.shape[2], filters - f)
+            for p in range(pixels):
+                for k in range(count):
+                    turned[block, n * pixels + p, k] = dout[n, f + k, p]
+                turned[block, n * pixels + p, count:] = 0
+
+
+@parallel
+def _weight_grad(turned, x, kh, kw, stride, pad, oh, ow, padded, columns, sums):
+    """turned: see `_turn`; sums (B, C / BLOCK rounded up, R, F rounded up): B sums over consecutive images, R rows a block.
+
+    Scratch a thread: padded (BLOCK, PH, PW), columns (R = BLOCK*KH*KW rounded up, whole rows of pixels).
+    """
+    images, channels = x.shape[:2]
+    partials, blocks, rows, width = sums.shape
+    tile, many = turned.shape[2], columns.shape[2] // ow
+    for turn in prange(partials * blocks):
+        thread, b, block = get_thread_id(), turn // blocks, turn % blocks
+        c = block * padded.shape[1]
+        here = min(padded.shape[1], channels - c)
+        first, end = b * images // partials * oh, (b + 1) * images // partials * oh
+        sums[b, block] = 0
+        columns[thread] = 0
+        for r in range(first, end, many):
+            count = min(many, end - r)
+            for k in range(count):
+                image, oy = (r + k) // oh, (r + k) % oh
+                if oy == 0:
+                    pad_image(x[image, c:c + here], pad, pad, padded[thread])
+                im2col_row(padded[thread, :here], kh, kw, stride, oy, ow, k * ow, columns[thread])
+            for f in range(turned.shape[0]):
                 for k in range(0, rows, ROWS):
-                    for f in range(0, width, block):
-                        multiply_tile(columns[thread], k * tile, tile, 1, dout_tile[thread], f, width, count,
-                                      sums, (b * rows + k) * width + f, width, True)
+                    multiply_tile(columns[thread], k * many * ow, many * ow, 1, turned, (f * images * oh + r) * ow * tile, tile,
+                                  count * ow, sums, ((b * blocks + block) * rows + k) * width + f * tile, width, True)

@@ -10,12 +10,16 @@ from resnet_np.workspace import empty
 
 PARTS = 16  # of a batch: enough for 16 threads, few enough to be added quickly
 PART_BYTES = 64 << 20  # upper bound of all parts together, if one alone is not larger
+LINE = 16  # rows turned into columns together: in single precision a cache line of dw
 
 
-def parts(images, rows, across, dtype):
-    """An array (B, rows, across) for the sums of B parts of a batch, each of consecutive images; row c*KH*KW + k, column f."""
+def parts(images, rows, across, dtype, blocks=1):
+    """An array (B, rows, across) for the sums of B parts of a batch, each of consecutive images; row c*KH*KW + k, column f.
+
+    blocks: of rows, which threads share too, so that fewer parts will do.
+    """
     size = empty((0,), dtype).itemsize * rows * across
-    return empty((max(1, min(images, PARTS, PART_BYTES // size)), rows, across), dtype)
+    return empty((max(1, min(images, -(-PARTS // blocks), PART_BYTES // size)), rows, across), dtype)
 
 
 def add_parts(sums, w_shape, scale=1):
@@ -28,9 +32,12 @@ def add_parts(sums, w_shape, scale=1):
 @parallel
 def _add_parts(sums, scale, dw):
     filters, depth = dw.shape
-    for k in prange(depth):
-        for b in range(1, sums.shape[0]):
-            for f in range(filters):
-                sums[0, k, f] += sums[b, k, f]
+    for turn in prange((depth + LINE - 1) // LINE):
+        first, end = turn * LINE, min(turn * LINE + LINE, depth)
+        for k in range(first, end):
+            for b in range(1, sums.shape[0]):
+                for f in range(filters):
+                    sums[0, k, f] += sums[b, k, f]
         for f in range(filters):
-            dw[f, k] = scale * sums[0, k, f]
+            for k in range(first, end):
+                dw[f, k] = scale * sums[0, k, f]

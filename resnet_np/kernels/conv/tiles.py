@@ -61,6 +61,18 @@ def im2col_tile(padded, kh, kw, stride, oh, ow, first, columns):
 
 
 @inline
+def im2col_row(padded, kh, kw, stride, oy, ow, left, columns):
+    """The columns of row `oy` of output pixels, into columns[:, left:left + OW]; padded (C, PH, PW) as above."""
+    k = 0
+    for c in range(padded.shape[0]):
+        for i in range(kh):
+            for j in range(kw):
+                for ox in range(ow):
+                    columns[k, left + ox] = padded[c, oy * stride + i, ox * stride + j]
+                k += 1
+
+
+@inline
 def col2im_tile(columns, kh, kw, stride, oh, ow, first, padded):
     """The adjoint of `im2col_tile`: add every entry of the tile to the pixel that it was copied from.
 

@@ -12,8 +12,8 @@ if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set: the tiles cannot be compiled", allow_module_level=True)
 
 from resnet_np.kernels import simd  # noqa: E402
-from resnet_np.kernels.conv import array  # noqa: E402
-from resnet_np.kernels.conv.tiles import col2im_tile, im2col_tile, multiply_tile, pad_image  # noqa: E402
+from resnet_np.kernels.conv import array, jit  # noqa: E402
+from resnet_np.kernels.conv.tiles import col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image  # noqa: E402
 
 # C, H, W, KH, KW, stride, pad: rows longer, shorter and no multiple of a vector
 CASES = [(3, 16, 16, 3, 3, 1, 1), (2, 7, 5, 3, 3, 1, 1), (2, 9, 11, 3, 3, 2, 1), (1, 8, 8, 5, 5, 1, 2), (3, 6, 20, 1, 1, 1, 0),
@@ -36,6 +36,11 @@ def test_tiles_are_im2col_and_its_adjoint(rng, case, dtype):
     pad_image(image, pad, pad, padded)
     np.testing.assert_array_equal(padded, np.pad(image, ((0, 0), (pad, pad), (pad, pad))))
     whole = array.im2col(image[None], kh, kw, stride=stride, pad=pad)[0]
+    rows = np.full((channels * kh * kw, 3 * ow + 2), np.nan, dtype)
+    for oy in range(oh):
+        im2col_row(padded, kh, kw, stride, oy, ow, ow + 1, rows)
+        np.testing.assert_array_equal(rows[:, ow + 1:2 * ow + 1], whole[:, oy * ow:(oy + 1) * ow])
+    assert np.isnan(rows[:, :ow + 1]).all() and np.isnan(rows[:, 2 * ow + 1:]).all()
     there, back, gathered = 0.0, np.zeros_like(padded), np.zeros_like(padded)
     for first in range(0, oh * ow, tile):
         columns = np.full((channels * kh * kw, tile), np.nan, dtype)
@@ -62,6 +67,18 @@ def test_multiply_tile(rng, dtype):
     turned = np.ascontiguousarray(a.T)
     multiply_tile(turned, 0, 1, 4, b, 0, n, 37, out, 0, n, False)
     np.testing.assert_allclose(out, a @ b, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [(1, 3, 7, 5, 5, 3, 1, 1), (9, 37, 5, 3, 19, 3, 1, 1), (4, 300, 3, 3, 33, 3, 2, 1),
+                                  (40, 17, 3, 3, 5, 1, 1, 0), (2, 16, 3, 150, 5, 5, 1, 2), (19, 20, 9, 9, 70, 2, 2, 0)], ids=str)
+def test_weight_gradient_in_blocks_of_channels(rng, case):
+    """One block and many, the last of them not full; images that share a chunk of pixels, and rows longer than a chunk."""
+    images, channels, height, width, filters, k, stride, pad = case
+    x, w_shape = rng.standard_normal((images, channels, height, width)), (filters, channels, k, k)
+    dout = rng.standard_normal((images, filters, *shape_of((channels, height, width, k, k, stride, pad))))
+    expected = array.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
+    dw = jit.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
+    np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-13 * abs(expected).max() * np.sqrt(dout.size))
 
 
 @numba.njit
@@ -142,6 +159,7 @@ GUARDED = """
                                           (1, 5, 8, 8, 7, 1, 1, 0), (3, 2, 6, 11, 3, 1, 2, 0), (2, 4, 8, 16, 4, 3, 1, 1),
                                           (1, 3, 5, 8, 5, 3, 1, 1), (1, 2, 16, 16, 3, 3, 2, 1), (2, 3, 4, 16, 6, 1, 2, 0),
                                           (1, 2, 16, 32, 4, 7, 2, 3), (1, 2, 9, 24, 2, 5, 3, 2), (1, 1, 1, 8, 1, 1, 1, 0),
+                                          (9, 37, 5, 3, 19, 3, 1, 1), (2, 18, 3, 150, 5, 5, 1, 2),
                                           (1, 9, 2, 8, 10, 3, 1, 1), (3, 8, 6, 24, 8, 3, 1, 1), (2, 11, 10, 18, 17, 3, 1, 0)):
         x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((f, c, k, k))
         for dtype in (np.float32, np.float64):
