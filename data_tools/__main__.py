@@ -21,6 +21,17 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Chinese letters still gets the rest
     try:
+        try:
+            return _run(options)
+        finally:
+            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
+    except BrokenPipeError:  # the reader of our output, `head` say, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
         _COMMANDS[options.command](options)
     except ResNetNpError as error:
         print(f"data_tools: {error}", file=sys.stderr)
@@ -31,9 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("data_tools: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return 0
 
 

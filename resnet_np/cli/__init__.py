@@ -42,6 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
     options = parser.parse_args(arguments)
     try:
+        try:
+            return _run(options)
+        finally:
+            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
+    except BrokenPipeError:  # the reader of our output, `head` say, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
         return COMMANDS[options.command].run(options) or 0
     except ResNetNpError as error:
         print(f"resnet-np: {error}", file=sys.stderr)
@@ -52,6 +63,3 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("resnet-np: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1

@@ -57,6 +57,16 @@ def test_a_bad_request_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert err.count("\n") == 1 and words in err and "Traceback" not in out + err
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves(unbuffered):
+    """`resnet-np summary resnet8 | head`: the first word that nobody reads leaves at the end, or at once."""
+    process = subprocess.Popen([sys.executable, "-m", "resnet_np", "summary", "resnet8"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
 @pytest.mark.parametrize("arguments", ["train --frobnicate", "train --epochs many", "train --milestones a,b", "fly", ""])
 def test_what_argparse_refuses(arguments, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -300,7 +300,9 @@ def test_a_terminal_without_chinese_letters_and_a_reader_that_leaves(tmp_path, i
     plain = os.environ | {"PYTHONIOENCODING": "ascii"}
     out = subprocess.run(call, check=True, capture_output=True, env=plain).stdout
     assert rb"\u732b" in out
-    left = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    left.stdout.close()
-    assert left.stderr.read() == b""
-    assert left.wait() == 1
+    for unbuffered in ("", "1"):  # the first word that nobody reads leaves at the end, or at once
+        left = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+        left.stdout.close()
+        assert left.stderr.read() == b""
+        assert left.wait() == 1
