@@ -1,4 +1,8 @@
-"""A new view of every picture in every epoch. N image, C channel, H W pixels, K class."""
+"""A new view of every picture in every epoch. N image, C channel, H W pixels, K class.
+
+Every way comes in two halves: what is drawn, a few integers a picture, and what is done with it, where the pictures are. So a
+loader can send both to a device in one copy. `crop_flip`, `cutout` and `mixup` are the two halves together.
+"""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,11 +21,29 @@ def crop_flip(images: np.ndarray, rng: np.random.Generator, *, pad: int = 4) -> 
     """
     if images.ndim != 4 or pad < 0:
         raise InputError(f"crop_flip: expected images (N, C, H, W) and pad >= 0, got {images.shape} and {pad}")
+    return take_windows(images, like(draw_windows(rng, len(images), pad), images), pad)
+
+
+def draw_windows(rng: np.random.Generator, count: int, pad: int) -> np.ndarray:
+    """int64 (3, N): the row and the column of the window's corner in the padded picture, and whether it is mirrored."""
+    corners = rng.integers(0, 2 * pad + 1, (2, count))
+    return np.concatenate((corners, np.less(rng.random((1, count)), 0.5)))
+
+
+def take_windows(images: np.ndarray, windows: np.ndarray, pad: int) -> np.ndarray:
+    """images (N, C, H, W) and what `draw_windows` drew -> a fresh array like images."""
     N, C, H, W = images.shape
-    down, right = rng.integers(0, 2 * pad + 1, (2, N))  # the window's corner in the padded picture
-    mirror = np.less(rng.random(N), 0.5)
+    down, right, mirror = windows
     if on_device(images):
-        return _crop_flip_on_device(images, down, right, mirror, pad)
+        # There a thread takes each pixel by its index: out[n, c, h, w] = padded[n, c, rows[n, h], columns[n, w]].
+        cupy = namespace(images)
+        padded = cupy.zeros((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
+        padded[:, :, pad:pad + H, pad:pad + W] = images
+        rows, columns = cupy.arange(H), cupy.arange(W)
+        rows = down[:, None] + rows
+        columns = right[:, None] + cupy.where(mirror[:, None] != 0, columns[::-1], columns)
+        return padded[cupy.arange(N)[:, None, None, None], cupy.arange(C)[:, None, None], rows[:, None, :, None],
+                      columns[:, None, None, :]]
 
     padded = workspace.empty((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
     padded[...] = 0
@@ -29,21 +51,8 @@ def crop_flip(images: np.ndarray, rng: np.random.Generator, *, pad: int = 4) -> 
     # Every window as a view (N, C, 2 pad + 1, 2 pad + 1, H, W): picking one a picture copies whole rows, which is ten
     # times faster than taking each pixel by its index.
     out = sliding_window_view(padded, (H, W), axis=(2, 3))[np.arange(N), :, down, right]
-    out[mirror] = out[mirror, :, :, ::-1]
+    out[mirror != 0] = out[mirror != 0, :, :, ::-1]
     return out
-
-
-def _crop_flip_on_device(images: np.ndarray, down: np.ndarray, right: np.ndarray, mirror: np.ndarray, pad: int) -> np.ndarray:
-    """There a thread takes each pixel by its index: out[n, c, h, w] = padded[n, c, rows[n, h], columns[n, w]]."""
-    cupy = namespace(images)
-    N, C, H, W = images.shape
-    padded = cupy.zeros((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
-    padded[:, :, pad:pad + H, pad:pad + W] = images
-    rows = down[:, None] + np.arange(H)
-    columns = right[:, None] + np.where(mirror[:, None], np.arange(W)[::-1], np.arange(W))
-    places = cupy.asarray(np.concatenate((rows, columns), axis=1))  # one small copy to the device
-    rows, columns = places[:, None, :H, None], places[:, None, None, H:]
-    return padded[cupy.arange(N)[:, None, None, None], cupy.arange(C)[:, None, None], rows, columns]
 
 
 def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.ndarray:
@@ -55,14 +64,23 @@ def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.nda
     """
     if images.ndim != 4 or side < 0:
         raise InputError(f"cutout: expected images (N, C, H, W) and side >= 0, got {images.shape} and {side}")
-    N, _, H, W = images.shape
-    top = rng.integers(0, H, (N, 1)) - side // 2
-    left = rng.integers(0, W, (N, 1)) - side // 2
-    rows, columns = np.arange(H), np.arange(W)
+    return blank_squares(images, like(draw_centres(rng, len(images), images.shape[2], images.shape[3]), images), side)
+
+
+def draw_centres(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+    """int64 (2, N): the row and the column of a pixel in each picture."""
+    return np.stack((rng.integers(0, height, count), rng.integers(0, width, count)))
+
+
+def blank_squares(images: np.ndarray, centres: np.ndarray, side: int) -> np.ndarray:
+    """images (N, C, H, W) and what `draw_centres` drew -> a fresh array like images."""
+    xp, (H, W) = namespace(images), images.shape[2:]
+    top, left = centres[:, :, None] - side // 2  # (N, 1) each
+    rows, columns = xp.arange(H), xp.arange(W)
     row_hit, column_hit = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
     hole = row_hit[:, None, :, None] & column_hit[:, None, None, :]  # (N, 1, H, W)
     if on_device(images):
-        return namespace(images).where(like(hole, images), images.dtype.type(0), images)
+        return xp.where(hole, images.dtype.type(0), images)
     out = workspace.empty(images.shape, images.dtype)
     out[...] = images
     np.copyto(out, 0, where=hole)
@@ -78,14 +96,26 @@ def mixup(
     1 - s of the other. s is drawn once a batch from Beta(alpha, alpha): the smaller alpha, the nearer to 0 or 1.
     Raises InputError unless alpha > 0. Zhang et al. 2017, section 2.
     """
+    share, other = draw_pairs(rng, len(images), alpha)
+    return blend(images, like(labels, images), share, like(other, images), classes)
+
+
+def draw_pairs(rng: np.random.Generator, count: int, alpha: float) -> tuple[float, np.ndarray]:
+    """The share s, and int64 (N,): the other picture of each. Raises InputError unless alpha > 0."""
     if not 0 < alpha < np.inf:
         raise InputError(f"mixup: alpha must be a number above 0, got {alpha}")
-    share = images.dtype.type(rng.beta(alpha, alpha))
-    other = rng.permutation(len(images))
-    one_hot = np.eye(classes, dtype=images.dtype)[labels]
-    targets = share * one_hot + (1 - share) * one_hot[other]
+    return rng.beta(alpha, alpha), rng.permutation(count)
+
+
+def blend(
+    images: np.ndarray, labels: np.ndarray, share: float, other: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """images (N, C, H, W), labels int64 (N,) and what `draw_pairs` drew -> images like them, targets (N, K)."""
+    share = images.dtype.type(share)
+    one_hot = namespace(labels).eye(classes, dtype=images.dtype)[labels]
+    targets = one_hot * share + one_hot[other] * (1 - share)
     if on_device(images):
-        return images * share + images[like(other, images)] * (1 - share), targets
+        return images * share + images[other] * (1 - share), targets
     mixed = workspace.empty(images.shape, images.dtype)
     np.multiply(images, share, out=mixed)
     mixed += (1 - share) * images[other]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_np.backend import to_device
-from resnet_np.data.augment import crop_flip, cutout, mixup
+from resnet_np.backend import to_device, to_device_at_once
+from resnet_np.data.augment import blank_squares, blend, draw_centres, draw_pairs, draw_windows, take_windows
 from resnet_np.data.normalise import Normaliser
 from resnet_np.data.randomness import generator
 from resnet_np.data.resize import resize
@@ -23,7 +23,7 @@ class TrainLoader:
     cutout    side of a hole in each picture, in pixels; 0: none
     mixup     alpha of the blending of pairs, which turns labels into distributions over `classes`; 0: none
     image_size  side to which every picture is resized first; None: as they are. Crops grow with it: an eighth of the side is padded
-    Raises InputError if the sizes do not fit.
+    Raises InputError if the sizes do not fit, or a label is none of the classes.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
@@ -33,6 +33,9 @@ class TrainLoader:
         if batch_size > len(images):
             raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
                              f"choose a smaller one")
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:  # asked here, once: on a device nobody looks at them again
+            raise InputError(f"loader: labels run from {low} to {high}, expected 0 to {classes - 1}; give their number with classes=")
         self.steps_per_epoch = len(images) // batch_size
         self._images = images
         self._labels = labels.astype(np.int64)
@@ -41,14 +44,16 @@ class TrainLoader:
         self._seed = seed
         self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
         self._image_size = image_size or images.shape[2]
+        self._pad = max(1, self._image_size // 8)  # He et al. 2015, section 4.2: 4 of 32
         self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Step t, counted from 1 -> x float32 (batch_size, 3, H, W), labels int64 (batch_size,).
 
-        With the backend cupy x is on the device: the pictures go there as bytes, and are normalised and augmented there.
-
         With mixup the labels are distributions, float32 (batch_size, classes).
+
+        With the backend cupy both are on the device: the pictures as bytes, the labels and what was drawn go there in one copy, and
+        pictures are normalised and augmented there.
         """
         if t < 1:
             raise InputError(f"loader: steps are counted from 1, got {t}")
@@ -58,15 +63,27 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        x = self._normaliser(to_device(resize(self._images[pick], self._image_size)))
-        if self._augment:
-            x = crop_flip(x, generator(self._seed, t, "augment"), pad=max(1, self._image_size // 8))  # He et al. 2015: 4 of 32
-        if self._cutout:
-            x = cutout(x, generator(self._seed, t, "cutout"), side=self._cutout)
-        labels = self._labels[pick]
-        if self._mixup:
-            return mixup(x, labels, generator(self._seed, t, "mixup"), alpha=self._mixup, classes=self._classes)
+        share, drawn = self._draw(t, len(pick))
+        there = to_device_at_once({"images": resize(self._images[pick], self._image_size), "labels": self._labels[pick], **drawn})
+        x, labels = self._normaliser(there["images"]), there["labels"]
+        if "windows" in there:
+            x = take_windows(x, there["windows"], self._pad)
+        if "centres" in there:
+            x = blank_squares(x, there["centres"], self._cutout)
+        if "pairs" in there:
+            x, labels = blend(x, labels, share, there["pairs"], self._classes)
         return x, labels
+
+    def _draw(self, t: int, count: int) -> tuple[float, dict[str, np.ndarray]]:
+        """What is random in step t: the share of mixup, and integers for every picture."""
+        share, drawn = 1.0, {}
+        if self._augment:
+            drawn["windows"] = draw_windows(generator(self._seed, t, "augment"), count, self._pad)
+        if self._cutout:
+            drawn["centres"] = draw_centres(generator(self._seed, t, "cutout"), count, self._image_size, self._image_size)
+        if self._mixup:
+            share, drawn["pairs"] = draw_pairs(generator(self._seed, t, "mixup"), count, self._mixup)
+        return share, drawn
 
     def _shuffle(self, epoch: int) -> np.ndarray:
         return generator(self._seed, epoch, "shuffle").permutation(len(self._images))

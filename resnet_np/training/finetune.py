@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from resnet_np.backend import to_device, to_host
+from resnet_np.backend import to_device, to_device_at_once, to_host
 from resnet_np.data import Normaliser, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import Checkpoint, ResNet, names
@@ -152,7 +152,8 @@ class FeatureLoader:
         epoch, place = divmod(t - 1, self.steps_per_epoch)
         order = generator(self._seed, epoch, "shuffle").permutation(len(self._features))
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        return to_device(self._features[pick]), self._labels[pick]
+        there = to_device_at_once({"features": self._features[pick], "labels": self._labels[pick]})
+        return there["features"], there["labels"]
 
 
 def _check_split(config: FinetuneConfig, source: Checkpoint, pictures: Pictures) -> None:

@@ -21,7 +21,7 @@ def numbered(count):
 
 
 def loader(count=50, *, batch_size=8, seed=0, augment=True, normaliser=PLAIN, **more):
-    return TrainLoader(*numbered(count), normaliser, batch_size=batch_size, seed=seed, augment=augment, **more)
+    return TrainLoader(*numbered(count), normaliser, batch_size=batch_size, seed=seed, augment=augment, classes=count, **more)
 
 
 def test_labels_stay_with_their_pictures():
@@ -114,6 +114,9 @@ def test_wrong_arguments():
         TrainLoader(images, labels, PLAIN, batch_size=32, seed=0)
     with pytest.raises(InputError, match=r"20 pictures need labels of shape \(20,\), got \(19,\)"):
         TrainLoader(images, labels[1:], PLAIN, batch_size=4, seed=0)
+    for wrong in (labels, labels[::-1] - 10):
+        with pytest.raises(InputError, match=r"labels run from -?\d+ to \d+, expected 0 to 9; give their number with classes="):
+            TrainLoader(images, wrong, PLAIN, batch_size=4, seed=0)
     with pytest.raises(InputError, match="batch size must be at least 1, got 0"):
         evaluation_batches(images, labels, PLAIN, batch_size=0)
     with pytest.raises(InputError, match="steps are counted from 1, got 0"):
@@ -121,7 +124,7 @@ def test_wrong_arguments():
 
 
 def test_cutout_and_mixup_are_functions_of_seed_and_step():
-    plain, first, again = loader(), loader(cutout=4, mixup=0.2, classes=50), loader(cutout=4, mixup=0.2, classes=50)
+    plain, first, again = loader(), loader(cutout=4, mixup=0.2), loader(cutout=4, mixup=0.2)
     for t in (7, 3):
         x, targets = first.batch(t)
         assert x.dtype == targets.dtype == np.float32 and targets.shape == (8, 50)
@@ -131,7 +134,7 @@ def test_cutout_and_mixup_are_functions_of_seed_and_step():
 
 
 def test_what_is_off_changes_nothing():
-    for ours, theirs in zip(loader().batch(3), loader(cutout=0, mixup=0.0, classes=50).batch(3), strict=True):
+    for ours, theirs in zip(loader().batch(3), loader(cutout=0, mixup=0.0).batch(3), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     holes = loader(augment=False, cutout=4).batch(3)[0]
     whole = loader(augment=False).batch(3)[0]

@@ -17,6 +17,7 @@ from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import RunFolder, loop, report, training_step
+from resnet_np.training.finetune import FeatureLoader
 from resnet_np.training.loop import train
 from resnet_np.training.predict import predict
 from resnet_np.training.step import StepResult, read
@@ -78,24 +79,62 @@ def test_twenty_steps_in_float64(cupy_standin, rng):
     close(ends["cupy"][1], ends["numpy"][1], 1e-8)
 
 
-def test_what_crosses_in_a_step(device, pictures):
-    """Up: the pictures as bytes, and what is drawn for them; never down, until the losses are read."""
+@pytest.mark.parametrize("more", [{}, {"augment": False}, {"cutout": 3, "mixup": 0.4}], ids=str)
+def test_one_copy_a_step(device, pictures, more):
+    """Up: the pictures as bytes with their labels and what was drawn for them; nothing down, until the losses are read."""
     loader = TrainLoader(
         pictures.train_images, pictures.train_labels, Normaliser.measured(pictures.train_images), batch_size=16, seed=0,
-        classes=2)
+        classes=2, **more)
     net = resnet_cifar(8, classes=2).to_device()
     optimiser, results = SGD(net.named_parameters()), []
     loader.batch(1)  # the normaliser goes up once
     device.transfers.made.clear()
     for t in (1, 2):
         x, labels = loader.batch(t)
-        results.append(training_step(net, optimiser, x, labels, lr=0.1, workspace=Workspace()))
-    made = device.transfers.made
-    assert device.transfers.to_host == 0, made
-    assert [what for _, what, _ in made] == 2 * [
-        "asarray (16, 3, 8, 8)", "asarray (16, 16)", "asarray (16, 2)"]  # pictures, crops, targets
+        results.append(training_step(net, optimiser, x, labels, lr=0.1, workspace=Workspace(), smoothing=0.1))
+    integers = 8 * 16 * (3 * more.get("augment", True) + 3 * ("mixup" in more))  # windows; centres and pairs
+    assert [made[:2] for made in device.transfers.made] == 2 * [("to device", f"asarray ({16 * 3 * 8 * 8 + 8 * 16 + integers},)")]
     numbers = read(results)
     assert device.transfers.to_host == 2 and all(type(loss) is float for loss, _ in numbers)
+
+
+def test_one_copy_a_step_of_a_head_alone(device):
+    numbers = np.arange(8)
+    features, labels = FeatureLoader(np.float32(numbers[:, None] * np.ones(5)), numbers, batch_size=4, seed=0).batch(1)
+    assert [made[:2] for made in device.transfers.made] == [("to device", "asarray (112,)")]
+    np.testing.assert_array_equal(backend.to_host(features), backend.to_host(labels)[:, None] * np.ones(5))
+
+
+def test_arrays_go_up_as_they_are(device, rng):
+    """Of every dtype, none, or empty, and those that are not contiguous."""
+    arrays = {"a": rng.random(3), "b": np.arange(5, dtype=np.uint8), "c": np.zeros((0, 2)), "d": np.float32([[1, 2], [3, 4]]).T,
+              "e": np.arange(7, dtype=np.int64)}
+    there = backend.to_device_at_once(arrays)
+    assert device.transfers.to_device == 1 and list(there) == list(arrays)
+    for name, array in arrays.items():
+        back = backend.to_host(there[name])
+        assert back.dtype == array.dtype
+        np.testing.assert_array_equal(back, array)
+    assert all(array._host.ctypes.data % array.itemsize == 0 for array in there.values())
+    assert backend.to_device_at_once({}) == {}
+
+
+def test_labels_on_the_device(device, rng):
+    logits = rng.standard_normal((4, 3))
+    on_device, labels = device.asarray(logits), np.array([0, 2, 2, 1])
+    mixed = rng.dirichlet(np.ones(3), 4)
+    for given in (labels, labels.astype(np.uint8), mixed):
+        loss, cache = F.softmax_cross_entropy_forward(on_device, device.asarray(given), smoothing=0.1)
+        expected, from_host = F.softmax_cross_entropy_forward(on_device, given, smoothing=0.1)
+        assert float(loss) == float(expected) and cache.targets.dtype == np.float64
+        np.testing.assert_array_equal(cache.targets.get(), from_host.targets.get())
+    for wrong in ([0, 3, 1, 2], [0, -1, 1, 2]):
+        loss, _ = F.softmax_cross_entropy_forward(on_device, device.asarray(np.array(wrong)))
+        assert np.isnan(float(loss))
+    for wrong, message in ((labels[:3], "labels .3,. for 4 rows"), (mixed[:, :2], "labels .4, 2. for logits .4, 3."),
+                           (labels * 1.0, "labels are float64, expected a NumPy array of integers")):
+        with pytest.raises(InputError, match=message):
+            F.softmax_cross_entropy_forward(on_device, device.asarray(wrong))
 
 
 @pytest.mark.slow
@@ -205,8 +244,8 @@ def test_host_and_device_do_not_mix(device):
         F.conv2d_forward(device.asarray(x), np.ones((1, 2, 3, 3), np.float32))
     with pytest.raises(BackendError, match="got a ndarray in the computer's memory"):
         F.relu_forward(x)
-    with pytest.raises(InputError, match="labels are on the device, expected in the computer's memory"):
-        F.softmax_cross_entropy_forward(device.asarray(x.reshape(2, 16)), device.asarray(np.array([1, 2])))
+    with pytest.raises(InputError, match="logits in memory, labels on the device"):
+        F.softmax_cross_entropy_forward(x.reshape(2, 16), device.asarray(np.array([1, 2])))
 
 
 @pytest.mark.parametrize(("module", "message"), [
