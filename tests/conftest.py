@@ -82,10 +82,23 @@ def standin():
 @pytest.fixture
 def cupy_standin(standin, request):
     """A CuPy that runs on the CPU: see tests/standin. `using("cupy")` works, and what crosses to and from it is counted."""
+    with standin.installed(_standin_cache(standin, request)) as cupy:
+        yield cupy
+
+
+@pytest.fixture
+def cupy_everywhere(standin, request, monkeypatch):
+    """The same in every process that the test starts, where PyTorch's GPU is the processor."""
+    folder = str(Path(standin.__file__).parent / "path")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH")))))
+    monkeypatch.setenv("CUPY_STANDIN", str(_standin_cache(standin, request)))
+
+
+def _standin_cache(standin, request):
+    """Where what g++ has compiled is kept. Skips the test where there is no g++."""
     if standin.gpu.compiler() is None:
         _missing("compiler", f"there is no {standin.gpu.COMPILER}, which compiles the CUDA kernels for the CPU")
-    with standin.installed(request.config.cache.mkdir("cupy-standin")) as cupy:
-        yield cupy
+    return request.config.cache.mkdir("cupy-standin")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from resnet_np import backend
 from resnet_np.bench import agreement
 from resnet_np.bench.ours import multiply_adds
 from resnet_np.bench.process import PAUSE, Worker
@@ -36,7 +37,7 @@ class Side:
     seconds: dict[str, list[list[float]]] = field(default_factory=lambda: {work: [] for work in SECONDS})
     # Seconds from the start of the process to the end of its first step: "cold" (not measured with malloc tuned) and "warm".
     first_step: dict[str, float] = field(default_factory=dict)
-    peak_rss_mib: float | None = None
+    peak_mib: float | None = None  # of memory: on the device, if the side computes there, else of the process
 
     def median(self, work: str) -> float:
         """Of the rounds' medians: a slow round has fewer steps and counts as much. So a ratio lies within its spread."""
@@ -55,6 +56,7 @@ class Comparison:
     others: list[Side]  # PyTorch's modes; empty if nothing was compared
     sgemm: list[float]  # GFLOP/s
     agreement: agreement.Agreement | None
+    on_device: bool = False  # both sides; else on the processor
 
     def images_per_second(self, side: Side, work: str) -> float:
         return self.task.batch / side.median(work)
@@ -91,7 +93,7 @@ def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None])
     """
     with tempfile.TemporaryDirectory(prefix="resnet-np-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        agreed = None
+        agreed, on_device = None, backend.current() == "cupy"
         ours = Side("resnet_np", "ours", environment={
             "NUMBA_CACHE_DIR": str(folder / "kernels"), "CUPY_CACHE_DIR": str(folder / "cupy")})
         others: list[Side] = []
@@ -101,7 +103,7 @@ def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None])
             others = [_other(vs, layout, agreed, folder) for layout in LAYOUTS]
         say("The first step of each side in an empty cache; kernels are compiled.")
         trials = {side.name: _cold(side, task) for side in [ours, *others]}
-        if others and platform.libc_ver()[0] == "glibc":
+        if others and not on_device and platform.libc_ver()[0] == "glibc":
             others.append(_with_kept_memory(min(others, key=lambda side: trials[side.name])))
         say("Once more, in the cache that this has left.")
         workers: dict[str, Worker] = {}
@@ -122,8 +124,8 @@ def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None])
             with _turn():
                 sgemm += machine.ask("sgemm", seconds=SGEMM_SECONDS)
         for side in [ours, *others]:
-            side.peak_rss_mib = workers[side.name].ask("peak")
-        return Comparison(task, multiply_adds(task.model), ours, others, sgemm, agreed)
+            side.peak_mib = workers[side.name].ask("peak")
+        return Comparison(task, multiply_adds(task.model), ours, others, sgemm, agreed, on_device)
 
 
 def _other(vs: str, layout: str, agreed: agreement.Agreement, folder: Path) -> Side:

@@ -20,7 +20,13 @@ from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BOTTLENECKS = (50, 101, 152)
 
+GPU = "cuda"  # with the backend cupy
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def sees_gpu() -> bool:
+    """Whether this PyTorch could compute on the GPU."""
+    return torch.cuda.is_available()
 
 
 class Block(nn.Module):
@@ -100,7 +106,7 @@ class Peer:
         compiled: bool = False, double: bool = False,
     ) -> None:
         torch.set_num_threads(task.threads)
-        self.device = torch.device("cuda" if backend.current() == "cupy" else "cpu")
+        self.device = torch.device(GPU if backend.current() == "cupy" else "cpu")
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as many digits as float32 has, as ours
         dtype = torch.float64 if double else torch.float32
         memory_format = LAYOUTS[layout]
@@ -125,6 +131,10 @@ class Peer:
             out = self.model(self.x)
         self._wait()
         return out
+
+    def peak_device_mib(self) -> float:
+        """What PyTorch's pool held at most."""
+        return torch.cuda.max_memory_reserved() / 2**20
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

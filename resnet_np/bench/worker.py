@@ -43,6 +43,7 @@ def _timed(side: Any) -> Requests:
         "warm": lambda: (side.step(), side.infer(), None)[-1],
         "train": lambda seconds: ceiling.bursts(side.step, seconds),
         "infer": lambda seconds: ceiling.bursts(side.infer, seconds),
+        **({"peak": side.peak_device_mib} if backend.current() == "cupy" else {}),
     }
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         setup = json.loads(sys.stdin.readline())
-        requests = SIDES[setup["side"]](Task(**setup["task"]), **setup["options"]) | {"peak": peak_rss_mib}
+        requests = {"peak": peak_rss_mib} | SIDES[setup["side"]](Task(**setup["task"]), **setup["options"])
         for line in sys.stdin:
             request = json.loads(line)
             answer = requests[request.pop("do")](**request)

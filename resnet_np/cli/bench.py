@@ -74,6 +74,12 @@ def _checked(options: argparse.Namespace) -> "Task":
         raise InputError(f"--plot: got {options.plot}, expected a file in a folder that exists and can be written")
     if options.vs and importlib.util.find_spec("torch") is None:
         raise InputError(f'--vs {options.vs}: PyTorch is not installed; python -m pip install "resnet_np[peers]"')
+    if options.vs and backend.current() == "cupy":
+        from resnet_np.bench.peer import sees_gpu
+
+        if not sees_gpu():
+            raise InputError(f"--vs {options.vs}: this PyTorch sees no GPU, where --backend cupy compares it; install its CUDA build "
+                             "(pytorch.org), or leave out --vs")
     return Task(options.model, options.batch, threads)
 
 
@@ -107,6 +113,7 @@ def to_json(result: "Comparison", versions: dict[str, str]) -> dict[str, Any]:
         "model": result.task.model,
         "batch": result.task.batch,
         "threads": result.task.threads,
+        "memory": "GPU" if result.on_device else "RSS",
         "versions": versions,
         "train_ratio": result.ratio("train"),
         "infer_ratio": result.ratio("infer"),
@@ -125,7 +132,7 @@ def _side_json(result: "Comparison", side: "Side") -> dict[str, Any]:
         "train_images_per_second": result.images_per_second(side, "train"),
         "infer_images_per_second": result.images_per_second(side, "infer"),
         "ceiling_share": result.gflops(side, "train") / result.ceiling,
-        "peak_rss_mib": side.peak_rss_mib,
+        "peak_mib": side.peak_mib,
         "first_step_seconds_cold": side.first_step.get("cold"),
         "first_step_seconds_warm": side.first_step["warm"],
     }
@@ -142,14 +149,17 @@ def _table(result: "Comparison") -> list[str]:
             shares = ", ".join(f"{name.removeprefix(dtype).strip()} {value:.0e}" for name, value in worst)
             lines.append(f"    {dtype}: {shares} (allowed: {bar:.0e})")
         lines.append("")
+    memory = "GPU MiB" if result.on_device else "RSS MiB"
     lines += [f"{'':42}{'training':>14}{'inference':>19}{'peak':>11}{'first step':>12}",
-              f"{'':42}{'images/s':>9}{'GFLOP/s':>9}{'images/s':>9}{'GFLOP/s':>9}{'RSS MiB':>8}{'cold s':>7}{'warm s':>7}"]
+              f"{'':42}{'images/s':>9}{'GFLOP/s':>9}{'images/s':>9}{'GFLOP/s':>9}{memory:>8}{'cold s':>7}{'warm s':>7}"]
     lines += [_side_line(result, side) for side in (result.ours, *result.others)]
     train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
+    library, where, note = ("CuPy", "the GPU", "") if result.on_device else (
+        "NumPy", _threads(result.task), "; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit")
     lines += ["", *textwrap.wrap(
-        f"Ceiling: NumPy multiplies 2048x2048 float32 matrices at {result.ceiling:.0f} GFLOP/s on {_threads(result.task)}; of "
-        f"that, resnet_np reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications "
-        "of the definition; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit.", WIDTH)]
+        f"Ceiling: {library} multiplies 2048x2048 float32 matrices at {result.ceiling:,.0f} GFLOP/s on {where}; of that, resnet_np "
+        f"reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications of the "
+        f"definition{note}.", WIDTH)]
     for work, name in (("train", "Training"), ("infer", "Inference")):
         best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
         if best and ratio and spread:
@@ -161,7 +171,7 @@ def _side_line(result: "Comparison", side: "Side") -> str:
     numbers = "".join(
         f"{result.images_per_second(side, work):9,.0f}{result.gflops(side, work):9.1f}" for work in ("train", "infer")
     )
-    memory = "-" if side.peak_rss_mib is None else f"{side.peak_rss_mib:,.0f}"
+    memory = "-" if side.peak_mib is None else f"{side.peak_mib:,.0f}"
     cold = f"{side.first_step['cold']:.1f}" if "cold" in side.first_step else "-"
     return f"{side.name:42}{numbers}{memory:>8}{cold:>7}{side.first_step['warm']:7.1f}"
 

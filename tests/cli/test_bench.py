@@ -16,11 +16,12 @@ pytestmark = pytest.mark.nojit
 
 TINY = ["bench", "--model", "resnet8", "--batch", "4", "--threads", "1", "--rounds", "1"]
 KEYS = {
-    "train_ratio", "infer_ratio", "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_rss_mib",
+    "train_ratio", "infer_ratio", "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_mib",
     "first_step_seconds_cold", "first_step_seconds_warm", "torch", "model", "batch", "threads", "versions", "spread",
+    "memory",
 }
 SIDE_KEYS = {
-    "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_rss_mib", "first_step_seconds_cold",
+    "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_mib", "first_step_seconds_cold",
     "first_step_seconds_warm",
 }
 
@@ -68,7 +69,7 @@ def test_json_against_torch(capsys, monkeypatch):
 
 def side(name, train, infer, **options):
     return compare.Side(name, "torch", seconds={"train": [[train]], "infer": [[infer]]}, first_step={"cold": 21.5, "warm": 1.25},
-                        peak_rss_mib=1234.5, **options)
+                        peak_mib=1234.5, **options)
 
 
 def comparison(others, worst):
@@ -88,7 +89,7 @@ def test_table_alone(capsys, monkeypatch):
 
 def test_table_against_torch(capsys, monkeypatch):
     tuned = side("PyTorch eager, channels_last, malloc tuned", 0.2, 0.05, counts=False)
-    tuned.peak_rss_mib = None  # Windows
+    tuned.peak_mib = None  # Windows
     del tuned.first_step["cold"]
     others = [side("PyTorch eager, NCHW", 0.4, 0.06), side("PyTorch eager, channels_last", 0.3, 0.07), tuned]
     worst = {"float64 logits": 2e-15, "float64 gradients": 3e-14, "float32 logits": 1e-6}
