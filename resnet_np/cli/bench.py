@@ -78,8 +78,8 @@ def _checked(options: argparse.Namespace) -> "Task":
         from resnet_np.bench.peer import sees_gpu
 
         if not sees_gpu():
-            raise InputError(f"--vs {options.vs}: this PyTorch sees no GPU, where --backend cupy compares it; install its CUDA build "
-                             "(pytorch.org), or leave out --vs")
+            raise InputError(f"--vs {options.vs}: this PyTorch sees no GPU, where --backend cupy compares it; install its CUDA "
+                             "build (pytorch.org), or leave out --vs")
     return Task(options.model, options.batch, threads)
 
 

@@ -35,7 +35,8 @@ class TrainLoader:
                              f"choose a smaller one")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:  # asked here, once: on a device nobody looks at them again
-            raise InputError(f"loader: labels run from {low} to {high}, expected 0 to {classes - 1}; give their number with classes=")
+            raise InputError(f"loader: labels run from {low} to {high}, expected 0 to {classes - 1}; give their number with "
+                             "classes=")
         self.steps_per_epoch = len(images) // batch_size
         self._images = images
         self._labels = labels.astype(np.int64)

@@ -70,8 +70,8 @@ def _targets(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def _targets_on_device(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """The same; a row for a label that is no class is NaN."""
     if not on_device(logits):
-        raise InputError("softmax_cross_entropy: expected all arrays on the device or all in the computer's memory: logits in memory, "
-                         "labels on the device")
+        raise InputError("softmax_cross_entropy: expected all arrays on the device or all in the computer's memory: logits in "
+                         "memory, labels on the device")
     if labels.ndim == 2 and labels.dtype == logits.dtype:
         return checks.ready(_of_shape(labels, logits.shape))
     classes = namespace(labels).arange(logits.shape[1])
