@@ -99,8 +99,15 @@ def normed(draw, shape):
 PLANES = pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 1, 2), (5, 7, 1, 1), (37, 2, 3, 11), (3, 4, 17, 19)], ids=str)
 
 
+@pytest.fixture(params=[None, 1, 40], ids=["one part", "a part an image", "parts"])
+def parts(request, monkeypatch):
+    """The sum over a channel in one part, or in several."""
+    if request.param:
+        monkeypatch.setattr("resnet_np.kernels.batchnorm.cuda.PART_VALUES", request.param)
+
+
 @PLANES
-def test_batchnorm(agree, draw, shape):
+def test_batchnorm(agree, draw, parts, shape):
     x, mean, inv_std, gamma, beta = normed(draw, shape)
     agree(batchnorm.statistics, x)
     agree(batchnorm.normalise, x, mean, inv_std, gamma, beta)
@@ -125,13 +132,22 @@ def test_batchnorm_with_what_is_behind_it(agree, draw, shape, relu, adds):
 
 @PLANES
 @pytest.mark.parametrize("frozen", [False, True])
-def test_batchnorm_behind_a_relu(agree, draw, shape, frozen):
+def test_batchnorm_behind_a_relu(agree, draw, parts, shape, frozen):
     x, mean, inv_std, gamma, beta = normed(draw, shape)
     out = fused.normalise(x, mean, inv_std, gamma, beta, None, relu=True)
     agree(fused.normalise_relu_backward, draw(*shape), out, x, mean, inv_std, gamma, beta, frozen=frozen)
 
 
-def test_the_variance_of_a_large_mean(agree, draw):
+def test_parts_of_a_batch(standin, draw):
+    """As many as fill a large GPU, if none becomes too small; from shapes alone."""
+    from resnet_np.kernels.batchnorm.cuda import _parts
+
+    for shape, expected in {(128, 16, 32, 32): 16, (512, 16, 32, 32): 16, (512, 64, 8, 8): 4, (128, 64, 8, 8): 1, (4, 3, 2, 2): 1,
+                            (2, 3, 99, 99): 2, (512, 1024, 8, 8): 1}.items():
+        assert _parts(np.broadcast_to(np.float32(0), shape)) == expected
+
+
+def test_the_variance_of_a_large_mean(agree, draw, parts):
     """In one pass, float32 is off by 6 %."""
     x = draw(16, 2, 16, 16) + 1000
     _, var = agree(batchnorm.statistics, x)

@@ -8,13 +8,17 @@ import numpy as np
 from resnet_np.backend import namespace
 from resnet_np.kernels.device import Kernels, channel_threads, plane_threads
 
+BLOCKS = 256  # that sum over channels, together: two for each processor of a large GPU
+PART_VALUES = 8192  # that a block sums at least: eight a thread
+
 _kernels = Kernels(__file__)
 
 
 def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    N, C, P = _planes(x)
-    mean, var = namespace(x).empty(C, x.dtype), namespace(x).empty(C, x.dtype)
-    _kernels.blocks("statistics", C, channel_threads(N * P), mean, var, x, N, C, P)
+    (N, C, P), S = _planes(x), _parts(x)
+    parts, mean, var = (namespace(x).empty(*of) for of in (((2, S, C), np.float64), (C, x.dtype), (C, x.dtype)))
+    _kernels.blocks("moments", S * C, channel_threads(N * P // S), x, parts, N, C, P, S)
+    _kernels.each("combine_moments", C, mean, var, parts, N, P, S)
     return mean, var
 
 
@@ -57,12 +61,20 @@ def _backward(
     frozen: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """beta is None where no ReLU stands behind the batch norm."""
-    N, C, P = _planes(x)
+    (N, C, P), S = _planes(x), _parts(x)
     dx, dgamma, dbeta = (namespace(x).empty(shape, x.dtype) for shape in (x.shape, mean.shape, mean.shape))
+    parts = namespace(x).empty((2, S, C), np.float64)
     _kernels.blocks(
-        "parameter_grads", C, channel_threads(N * P), dgamma, dbeta, dout, x, mean, inv_std, gamma, beta, N, C, P)
+        "parameter_grads", S * C, channel_threads(N * P // S), dout, x, mean, inv_std, gamma, beta, parts, N, C, P, S)
+    _kernels.each("combine_grads", C, dgamma, dbeta, parts, S)
     _kernels.blocks("input_grad", N * C, plane_threads(P), dx, dout, x, mean, inv_std, gamma, beta, dgamma, dbeta, frozen, N, C, P)
     return dx, dgamma, dbeta
+
+
+def _parts(x: np.ndarray) -> int:
+    """Into how many parts of the batch the sum over a channel is split: enough to keep a large GPU busy, none too small."""
+    N, C, P = _planes(x)
+    return max(1, min(N, BLOCKS // C, N * P // PART_VALUES))
 
 
 def _planes(x: np.ndarray) -> tuple[int, int, int]:
