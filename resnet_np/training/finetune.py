@@ -73,17 +73,18 @@ class FinetuneRun(Run):
     def how(self) -> str:
         head = "its own head" if self._keeps_head else f"a new head of {len(self.pictures.classes)} classes"
         frozen = {"none": "nothing frozen", "trunk": "trunk frozen"}.get(
-            self.config.freeze, f"stem and {self.config.freeze} stages frozen")
+            self.config.freeze, f"stem and {self.config.freeze} stage{'s' * (self.config.freeze != '1')} frozen")
         thaws = f", one stage thaws every epoch from epoch {self.config.unfreeze_at}" if self.config.unfreeze_at else ""
         return f"{head}, {frozen}{thaws}"
 
     def notes(self) -> list[str]:
-        rates = self._rates()
-        lowest, highest = min(rates.values()), max(rates.values())
-        found = []
-        if lowest != highest:
-            found.append(f"learning rates: {rates['conv1.weight']:g} times that of the last stage for the stem, "
-                         f"{rates['fc.weight']:g} times for the head")
+        rates, found = self._rates(), []
+        thaws = bool(self.config.unfreeze_at)
+        learning = [name for name, parameter in self.net.named_parameters().items() if thaws or not parameter.frozen]
+        if len({rates[name] for name in learning}) > 1:
+            first = learning[0].partition(".")[0]
+            found.append(f"learning rates: {rates[learning[0]]:g} times that of the last stage for "
+                         f"{'the stem' if first == 'conv1' else first}, {rates['fc.weight']:g} times for the head")
         if (known := self._source.image_size) != self.image_size:
             found.append(f"the weights were trained on pictures of {known} pixels, these have {self.image_size}; --image-size "
                          f"{known} would cost {(known / self.image_size) ** 2:.3g} times the work")

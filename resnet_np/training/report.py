@@ -16,7 +16,7 @@ from resnet_np.training.run import Run
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
-# The quickest of a few steps is believed. Three, if they take long; of quicker ones more, for two alone may fall into a noisy moment.
+# The quickest of a few steps is believed: of three, if they take long, else of more, for two alone may fall into a noisy moment.
 TRIAL_STEPS, TRIAL_SECONDS = (3, 10), 1.0
 # Cost of evaluating a picture, in training pictures: forward alone against forward and two backward products.
 EVALUATION_SHARE = 1 / 3

@@ -60,6 +60,18 @@ def test_rates(source, recipe, pictures, folder):
     assert [rates[name] for name in ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.bn1.bias", "fc.weight")] == [8, 4, 1, 1]
 
 
+def test_rates_are_said_of_what_learns(source, recipe, pictures, folder):
+    known = Checkpoint(resnet_cifar(8, classes=2), CIFAR10, pictures.classes)
+
+    def said(source, **changes):
+        return [note for note in FinetuneRun(recipe(**changes), pictures, folder, source).notes() if "learning rates" in note]
+
+    assert said(known) == ["learning rates: 8 times that of the last stage for the stem, 1 times for the head"]
+    assert said(source, freeze="1") == ["learning rates: 1 times that of the last stage for layer2, 10 times for the head"]
+    assert said(known, freeze="trunk") == said(known, freeze="2") == []  # one rate is left
+    assert said(known, freeze="trunk", unfreeze_at=2) == said(known)
+
+
 def test_rates_are_obeyed(source, recipe, pictures, folder):
     """After one step without momentum from zero velocities each weight has moved by rate x gradient."""
     plain = {"momentum": 0, "nesterov": False, "weight_decay": 0, "max_steps": 1, "epochs": 1}
