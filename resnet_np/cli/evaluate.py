@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     from resnet_np.data import evaluation_batches, train_validation_split
-    from resnet_np.training import evaluate, provenance
+    from resnet_np.training import evaluate, provenance, report
     from resnet_np.training.run import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
         images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
     size = checkpoint.image_size
     batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=evaluation_batch(size), image_size=size)
+    report.announce_compiling(lambda line: print(line, file=notes, flush=True))
     checkpoint.net.to_device()
     result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
     plot = options.plot or path.with_name(f"confusion-{options.split}.png")
@@ -67,14 +68,14 @@ def run(options: argparse.Namespace) -> None:
         print(f"loss       {result.loss:.4f}")
         print(f"accuracy   {result.top1:.2%}, top-5 {result.top5:.2%}")
         print(_table(result, pictures.classes))
+    drawn = str(plot)
     try:
         save(confusion(result.confusion, pictures.classes), plot)
-        print(f"plot       {plot}", file=notes)
     except OSError as error:
-        message = f"{plot} cannot be written: {error.strerror or error}; choose another place with --plot"
+        drawn = f"{plot} cannot be written: {error.strerror or error}; choose another place with --plot"
         if options.plot:
-            raise InputError(f"--plot: {message}") from error
-        print(f"plot       {message}", file=notes)
+            raise InputError(f"--plot: {drawn}") from error
+    print(f"plot       {drawn}", file=notes)
 
 
 def _table(result: "Evaluation", classes: tuple[str, ...]) -> str:

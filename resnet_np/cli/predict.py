@@ -55,12 +55,15 @@ def run(options: argparse.Namespace) -> int:
     columns.survive_any_letter()
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.weights, "predict", lambda line: print(line, file=notes))
+    from resnet_np.training import report
+
     asked = _read(options, checkpoint)
     read = [photo for photo in asked if photo.fault is None]
     # Array code answers a few photos at once. Numba takes a second to load its kernels, and half a minute to compile them where it
     # never did.
     free = not options.backend and not options.threads and backend.VARIABLE not in os.environ
     with backend.using("numpy" if free and len(read) <= FEW else backend.current()):
+        report.announce_compiling(lambda line: print(line, file=notes, flush=True))
         checkpoint.net.to_device()
         _answer(read, checkpoint, options.top)
     if options.json:

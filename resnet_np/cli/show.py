@@ -174,12 +174,14 @@ def _gradcam(
 def _answers(checkpoint: "Checkpoint", options: argparse.Namespace) -> "tuple[Answers, np.ndarray]":
     """Of the test pictures; and these, uint8 (N, 3, S, S)."""
     from resnet_np.data import evaluation_batches
+    from resnet_np.training import report
     from resnet_np.training.answers import answers
     from resnet_np.training.run import evaluation_batch
 
     pictures, size = data_sets.of(checkpoint, options.data, "show", print), checkpoint.image_size
     batches = evaluation_batches(pictures.test_images, pictures.test_labels, checkpoint.normaliser,
                                  batch_size=evaluation_batch(size), image_size=size)
+    report.announce_compiling(print)
     checkpoint.net.to_device()
     found = answers(checkpoint.net, batches)
     if not np.isfinite(found.probabilities).all():

@@ -71,13 +71,34 @@ class _Uninterrupted(event.Listener):
         self._arrived.append(number)
 
 
+class _Announced(event.Listener):
+    """Says once that a kernel must be compiled, when one must: what the cache holds is not compiled."""
+
+    say: Callable[[], None] | None = None
+
+    def on_start(self, event: event.Event) -> None:
+        if self.say and _is_ours(event):
+            say, self.say = self.say, None
+            say()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
 def _is_ours(event: event.Event) -> bool:
     """Whether a kernel of this package is compiled, and where Python handles signals: in the main thread."""
     module = event.data["dispatcher"].py_func.__module__
     return module.startswith("resnet_np.kernels.") and threading.current_thread() is threading.main_thread()
 
 
+_announced = _Announced()
+event.register("numba:compile", _announced)  # before the other: what says so may be interrupted
 event.register("numba:compile", _Uninterrupted())
+
+
+def announce(say: Callable[[], None]) -> None:
+    """Call say() when a kernel must be compiled for the first time from now on, if that happens."""
+    _announced.say = say
 
 
 def inline(function: Callable) -> Callable:

@@ -59,7 +59,11 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
 def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
     config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
-    report.compile_first(say)
+    report.announce_compiling(say)
+    if backend.current() == "numba":
+        from resnet_np.kernels import compile
+
+        compile.get_help()
     run.prepare(say)
     report.forecast(run, say)
     try:

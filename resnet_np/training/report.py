@@ -67,14 +67,12 @@ def regularisers(config: Recipe) -> list[str]:
     ]
 
 
-def compile_first(say: Callable[[str], None]) -> None:
-    """Say that kernels must be compiled, where they must, and let a second process help."""
+def announce_compiling(say: Callable[[str], None]) -> None:
+    """From now on: say so when kernels must be compiled, for then nothing else is said for a while."""
     if backend.current() == "numba":
         from resnet_np.kernels import compile
 
-        if not compile.is_warm():
-            say("compiling  the kernels, once for this machine and version: about half a minute")
-            compile.get_help()
+        compile.announce(lambda: say("compiling  kernels, once for this machine and version: up to half a minute"))
 
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:

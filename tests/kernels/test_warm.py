@@ -74,3 +74,22 @@ def test_without_help_it_goes_on_alone(monkeypatch):
     monkeypatch.setattr(compile, "is_warm", lambda: False)
     monkeypatch.setattr(compile.subprocess, "Popen", refuse)
     compile.get_help()
+
+
+COMPILES = """
+import numpy as np
+from resnet_np.kernels import compile
+from resnet_np.kernels.elementwise import jit
+
+compile.announce(lambda: print("compiling"))
+x = np.ones((2, 3), np.float32)
+jit.add(x, x), jit.relu_forward(x)
+"""
+
+
+@pytest.mark.slow
+def test_compiling_is_said_once_and_only_where_it_happens(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for expected in ("compiling\n", ""):
+        process = subprocess.run([sys.executable, "-c", COMPILES], env=environment, capture_output=True, text=True, check=True)
+        assert process.stdout == expected
