@@ -30,6 +30,14 @@ def test_all_is_well(capsys):
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_on_the_device(capsys, cupy_standin):
+    assert main(["gradcheck", "--backend", "cupy", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["passes"] and answer["backend"] == "cupy"
+    assert {kernel for row in answer["gradients"] for kernel in row["kernels"]} == {
+        "batchnorm/cuda", "elementwise/cuda", "pooling/cuda"}
+
+
 def test_json(capsys):
     assert main(["gradcheck", "--backend", "numpy", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
