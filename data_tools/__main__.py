@@ -1,16 +1,14 @@
 """python -m data_tools: fetch CIFAR-10, make Shapes-10, verify, inspect and convert data sets of all layouts."""
 
 import argparse
-import io
 import json
-import os
 import sys
 from pathlib import Path
 
 from data_tools import cifar, fetch, inspection, shapes10, sheet, verify
 from data_tools.find import find
 from data_tools.image_set import ImageSet
-from resnet_np.errors import ResNetNpError
+from resnet_np import console
 
 DATA = "a folder (CIFAR-10's, or of pictures: train/<class>/*, or <class>/*), an archive or an npz file; or cifar10, or shapes10"
 
@@ -18,31 +16,7 @@ DATA = "a folder (CIFAR-10's, or of pictures: train/<class>/*, or <class>/*), an
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 after one line on standard error."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Chinese letters still gets the rest
-    try:
-        try:
-            return _run(options)
-        finally:
-            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
-    except BrokenPipeError:  # the reader of our output, `head` say, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-
-
-def _run(options: argparse.Namespace) -> int:
-    try:
-        _COMMANDS[options.command](options)
-    except ResNetNpError as error:
-        print(f"data_tools: {error}", file=sys.stderr)
-        return error.exit_code
-    except MemoryError:
-        print("data_tools: not enough memory for this data set", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("data_tools: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return console.carry_out("data_tools", lambda: _COMMANDS[options.command](options), without_memory="this data set is too large")
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -1,13 +1,10 @@
 """The command line: parse, call, print. Every error of ours is one line, and the exit code is the error's."""
 
 import argparse
-import os
-import sys
 from typing import NoReturn
 
-from resnet_np import __version__
+from resnet_np import __version__, console
 from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, predict, show, summary, train
-from resnet_np.errors import ResNetNpError
 
 COMMANDS = {
     "train": train,
@@ -41,25 +38,5 @@ def main(arguments: list[str] | None = None) -> int:
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
     options = parser.parse_args(arguments)
-    try:
-        try:
-            return _run(options)
-        finally:
-            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
-    except BrokenPipeError:  # the reader of our output, `head` say, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-
-
-def _run(options: argparse.Namespace) -> int:
-    try:
-        return COMMANDS[options.command].run(options) or 0
-    except ResNetNpError as error:
-        print(f"resnet-np: {error}", file=sys.stderr)
-        return error.exit_code
-    except MemoryError:
-        print("resnet-np: not enough memory; try a smaller --batch-size or a smaller model", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("resnet-np: interrupted", file=sys.stderr)
-        return 130
+    return console.carry_out("resnet-np", lambda: COMMANDS[options.command].run(options),
+                             without_memory="try a smaller --batch-size or a smaller model")

@@ -1,14 +1,7 @@
 """Text in columns, for terminals that may lack its letters."""
 
-import io
 import sys
 import unicodedata
-
-
-def survive_any_letter() -> None:
-    """From here on a letter that the terminal cannot show is printed as its number, and does not end the program."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def can_show(text: str) -> bool:

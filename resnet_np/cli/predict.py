@@ -52,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
     shared.apply_machine(options)
     if options.top < 1:
         raise InputError(f"--top: got {options.top}, expected a whole number of at least 1")
-    columns.survive_any_letter()
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.weights, "predict", lambda line: print(line, file=notes))
     from resnet_np.training import report

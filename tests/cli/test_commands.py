@@ -57,6 +57,13 @@ def test_a_bad_request_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert err.count("\n") == 1 and words in err and "Traceback" not in out + err
 
 
+def test_a_terminal_that_lacks_the_letters(trained):
+    """Class names may be Chinese, and a pipe on Windows Latin."""
+    process = subprocess.run([sys.executable, "-m", "resnet_np", "show", str(trained), "curves", "--out", str(trained / "猫.png")],
+                             capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+    assert process.returncode == 0 and rb"\u732b.png" in process.stdout, process.stderr
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_leaves(unbuffered):
     """`resnet-np summary resnet8 | head`: the first word that nobody reads leaves at the end, or at once."""

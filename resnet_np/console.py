@@ -1,0 +1,35 @@
+"""How the commands of this project meet a terminal: they print any letter, and end with one line and an exit code, not a traceback."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+
+from resnet_np.errors import ResNetNpError
+
+
+def carry_out(program: str, command: Callable[[], int | None], *, without_memory: str) -> int:
+    """Run a command -> the exit code: its own or 0; that of an error of ours; 2 without memory, 130 after Ctrl-C.
+
+    program is the name before every error; without_memory says what to try where memory is full. A reader that leaves, `head` say,
+    ends the command without a word, with exit code 1.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+    try:
+        try:
+            return command() or 0
+        except ResNetNpError as error:
+            print(f"{program}: {error}", file=sys.stderr)
+            return error.exit_code
+        except MemoryError:
+            print(f"{program}: not enough memory; {without_memory}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"{program}: interrupted", file=sys.stderr)
+            return 130
+        finally:
+            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
