@@ -1,4 +1,4 @@
-"""How the commands of this project meet a terminal: they print any letter, and end with one line and an exit code, not a traceback."""
+"""How the commands meet a terminal: they print any letter, and end with one line and an exit code, never with a traceback."""
 
 import io
 import os
