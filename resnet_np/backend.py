@@ -155,14 +155,18 @@ def cupy() -> ModuleType:
         try:
             devices = module.cuda.runtime.getDeviceCount()
         except module.cuda.runtime.CUDARuntimeError as error:
+            older = ', or for one of CUDA 12 python -m pip install ".[cuda12]"' if "InsufficientDriver" in str(error) else ""
             raise BackendError(f"backend cupy: there is no NVIDIA GPU that can be used here ({error}); install its driver, and "
-                               "see that nvidia-smi lists it, or choose another backend (--backend numba)") from error
+                               f"see that nvidia-smi lists it{older}, or choose another backend (--backend numba)") from error
         if not devices:
             raise BackendError("backend cupy: the driver lists no NVIDIA GPU; see what nvidia-smi and $CUDA_VISIBLE_DEVICES say, "
                                "or choose another backend (--backend numba)")
         try:  # a product and a sum: cuBLAS, and NVRTC with its headers, which a driver alone does not bring
             one = module.ones((2, 2), "float32")
             (one @ one).sum()
+        except MemoryError as error:
+            raise BackendError(f"backend cupy: the device's memory is full ({_first_line(error)}); nvidia-smi lists who holds it: "
+                               "end that, or choose another backend (--backend numba)") from error
         except Exception as error:  # each library has its own
             raise BackendError(f"backend cupy: CuPy cannot compute here ({_first_line(error)}); {_INSTALL}") from error
         _usable["cupy"] = module

@@ -22,14 +22,24 @@ def carry_out(program: str, command: Callable[[], int | None], *, without_memory
         except ResNetNpError as error:
             print(f"{program}: {error}", file=sys.stderr)
             return error.exit_code
-        except MemoryError:
-            print(f"{program}: not enough memory; {without_memory}", file=sys.stderr)
+        except MemoryError as error:
+            print(f"{program}: not enough memory{' on the GPU' * _is_of_cupy(error)}; {without_memory}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print(f"{program}: interrupted", file=sys.stderr)
             return 130
+        except Exception as error:
+            if not _is_of_cupy(error):
+                raise
+            print(f"{program}: the GPU reports {error}; see nvidia-smi, or choose --backend numba", file=sys.stderr)
+            return 1
         finally:
             sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _is_of_cupy(error: Exception) -> bool:
+    """Without an import: CuPy is optional."""
+    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")

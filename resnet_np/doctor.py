@@ -39,16 +39,22 @@ def _packages() -> list[Finding]:
 
 
 def _backend() -> Finding:
-    return "backend", f"{backend.current()} (${backend.VARIABLE} or --backend changes it: {', '.join(backend.FILES)})"
+    try:
+        name = backend.current()
+    except BackendError as error:
+        name = f"CANNOT RUN: {error}"
+    return "backend", f"{name} (${backend.VARIABLE} or --backend changes it: {', '.join(backend.FILES)})"
 
 
 def _numba() -> list[Finding]:
-    if importlib.util.find_spec("numba") is None or backend.current() != "numba":
-        return []
     try:
+        if importlib.util.find_spec("numba") is None or backend.current() != "numba":
+            return []
         import numba
 
         from resnet_np.kernels import compile, elementwise
+    except BackendError:
+        return []
     except ImportError as error:
         return [("numba", f"BROKEN ({error}): python -m pip install --force-reinstall numba llvmlite")]
     one = np.ones((1, 1), np.float32)

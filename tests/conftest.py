@@ -87,6 +87,16 @@ def cupy_standin(standin, request):
 
 
 @pytest.fixture
+def cupy(request):
+    """CuPy on a GPU; where there is none, its stand-in."""
+    backend = importlib.import_module("resnet_np.backend")
+    try:
+        return backend.cupy()
+    except importlib.import_module("resnet_np.errors").BackendError:
+        return request.getfixturevalue("cupy_standin")
+
+
+@pytest.fixture
 def cupy_everywhere(standin, request, monkeypatch):
     """The same in every process that the test starts, where PyTorch's GPU is the processor."""
     folder = str(Path(standin.__file__).parent / "path")
@@ -116,6 +126,7 @@ def empty_cache(tmp_path, monkeypatch):
 def _move_cache(environment, folder):
     environment["XDG_CACHE_HOME"] = str(folder)
     environment["LOCALAPPDATA"] = str(folder)  # Windows
+    environment["CUPY_CACHE_DIR"] = str(folder / "cupy")
 
 
 def _required():

@@ -39,4 +39,4 @@ def main(arguments: list[str] | None = None) -> int:
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
     options = parser.parse_args(arguments)
     return console.carry_out("resnet-np", lambda: COMMANDS[options.command].run(options),
-                             without_memory="try a smaller --batch-size or a smaller model")
+                             without_memory="try a smaller batch, smaller pictures or a smaller model")

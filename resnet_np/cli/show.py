@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"{flag}: {what} needs none; it is for {', '.join(those)}")
     if options.out is not None and options.out.suffix.lower() != ".png":
         raise InputError(f"--out: {options.out} is to be drawn, expected a name that ends in .png")
-    if options.backend == "cupy":
-        raise InputError("--backend cupy: pictures are drawn from arrays in the computer's memory; leave it out")
+    if options.backend == "cupy" and what not in WHOLE_SET:
+        raise InputError(f"--backend cupy: {what} is drawn from arrays in the computer's memory; leave it out")
     shared.apply_machine(options)
     if what == "curves" and options.run.is_dir():  # a run that has no best weights yet can be drawn too
         path, figure, text = options.run / "metrics.jsonl", *_curves(_metrics(options.run))

@@ -60,7 +60,8 @@ def conv_batchnorm_frozen_forward(
 ) -> tuple[np.ndarray, ConvNormCache | None]:
     """The same with statistics that are constants (F,): evaluation, and frozen layers in training.
 
-    keep_cache=False returns None for the cache; then nobody will ask for y, and it is normalised in place, image by image.
+    keep_cache=False returns None for the cache; then nobody will ask for y, and the numba backend normalises it in place, image by
+    image.
     """
     x, w, gamma, beta, same, stride, pad = _checked("conv_batchnorm_frozen", x, w, gamma, beta, same, stride, pad)
     mean, var = checks.arrays("conv_batchnorm_frozen", running_mean=(running_mean, "C"), running_var=(running_var, "C"))

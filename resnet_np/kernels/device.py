@@ -12,8 +12,8 @@ The source is C++ with the macro REAL for float or double, the dtype of the firs
 values, None as a null pointer, an int or a bool as `int`, a float as REAL. Kernels trust their input: arrays are C-contiguous. An
 int beyond 2^31 is refused here; flat indices are `long long`.
 
-CuPy compiles a file when one of its kernels is first launched, with NVRTC, and keeps the code in ~/.cupy/kernel_cache. NVRTC knows
-no header files, so the sources include none.
+CuPy compiles a file when one of its kernels is first launched, with NVRTC, and keeps the code in ~/.cupy/kernel_cache. The sources
+include no header files: NVRTC knows those that CuPy shows it, and no others.
 """
 
 import functools

@@ -35,7 +35,8 @@ def test_against_torch(capsys, monkeypatch):
 
 
 @pytest.mark.peer
-def test_a_torch_without_a_gpu(capsys):
+def test_a_torch_without_a_gpu(capsys, monkeypatch):
+    monkeypatch.setattr(peer, "sees_gpu", lambda: False)
     assert main([*TINY, "--vs", "torch"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "--vs torch: this PyTorch sees no GPU" in err

@@ -1,14 +1,16 @@
-"""Every command that takes --backend cupy, on the stand-in for CuPy."""
+"""Every command that takes --backend cupy, on a GPU or the stand-in for CuPy."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_np.cli import main
+from resnet_np import backend
+from resnet_np.cli import evaluate, main
 
-pytestmark = [pytest.mark.nojit, pytest.mark.slow]
+pytestmark = pytest.mark.nojit
 
 
 @pytest.fixture
@@ -22,13 +24,14 @@ def photos(tmp_path, rng):
     return tmp_path / "photos"
 
 
-def test_commands(photos, tmp_path, cupy_standin, capsys):
+@pytest.mark.slow
+def test_commands(photos, tmp_path, cupy, capsys):
     run, photo = tmp_path / "run", photos / "dark" / "0.png"
     there = ["--data", str(photos), "--backend", "cupy"]
     training = [*there, "--no-progress", "--batch-size", "16"]
     small = ["--model", "resnet8", "--width", "4", "--epochs", "1", "--image-size", "16"]
     assert main(["train", *small, "--out", str(run), *training]) == 0
-    assert "machine    backend cupy, a stand-in" in capsys.readouterr().out
+    assert f"machine    backend cupy, {backend.device_name()}" in capsys.readouterr().out
     for preset in ("whole", "head", "gradual"):
         recipe = ["--preset", preset, "--head", "new", "--epochs", "2", "--out", str(tmp_path / preset)]
         assert main(["finetune", str(run), *recipe, *training]) == 0
@@ -41,5 +44,33 @@ def test_commands(photos, tmp_path, cupy_standin, capsys):
         found[name] = evaluation["loss"], json.loads(capsys.readouterr().out)["photos"][0]["top"]
     assert found["cupy"][0] == pytest.approx(found["numpy"][0], rel=1e-5)
     assert str(found["cupy"][1])[:40] == str(found["numpy"][1])[:40]
+    assert main(["show", str(run), "confusion", *there]) == 0
+    capsys.readouterr()
     assert main(["show", str(run), "gradcam", "--picture", str(photo), "--backend", "cupy"]) == 2
-    assert "--backend cupy: pictures are drawn from arrays in the computer's memory; leave it out" in capsys.readouterr().err
+    assert "--backend cupy: gradcam is drawn from arrays in the computer's memory; leave it out" in capsys.readouterr().err
+
+
+def test_a_machine_that_lacks_it(monkeypatch, capsys):
+    """What the doctor is for."""
+    monkeypatch.setenv("RESNET_NP_BACKEND", "cupy")
+    monkeypatch.setattr(backend, "_usable", {})
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert main(["train"]) == 2
+    assert main(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "backend          CANNOT RUN: backend cupy: CuPy cannot be imported" in out
+
+
+@pytest.mark.parametrize(("error", "code", "line"), [
+    (type("OutOfMemoryError", (MemoryError,), {"__module__": "cupy.cuda.memory"})("Out of memory allocating 512 bytes"), 2,
+     "resnet-np: not enough memory on the GPU; try a smaller batch"),
+    (type("CUBLASError", (RuntimeError,), {"__module__": "cupy_backends.cuda.libs.cublas"})("CUBLAS_STATUS_ALLOC_FAILED"), 1,
+     "resnet-np: the GPU reports CUBLAS_STATUS_ALLOC_FAILED; ")])
+def test_what_the_device_reports_is_a_line(monkeypatch, capsys, error, code, line):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(evaluate, "run", fail)
+    assert main(["evaluate", "run"]) == code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(line) and err.count("\n") == 1

@@ -1,5 +1,4 @@
 import functools
-import importlib
 import os
 
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 
 from resnet_np import functional as F
 from resnet_np.backend import to_device, to_host, using
-from resnet_np.errors import BackendError
 
 NOJIT = pytest.mark.nojit
 
@@ -23,10 +21,7 @@ def _running(name, request):
 def _bridge(request):
     """Let the functions take NumPy's arrays and return them, while they compute on a GPU; where there is none, on its stand-in."""
     monkeypatch = request.getfixturevalue("monkeypatch")
-    try:
-        importlib.import_module("resnet_np.backend").cupy()
-    except BackendError:
-        request.getfixturevalue("cupy_standin")
+    request.getfixturevalue("cupy")
     for name in F.__all__:
         if name.endswith(("forward", "backward", "softmax", "running")):
             bridged = _bridged(getattr(F, name), labels=name == "softmax_cross_entropy_forward")
@@ -45,12 +40,14 @@ def _bridged(function, *, labels):
 
 
 def _moved(move, value, known):
-    """Arrays, and those in tuples and caches, moved, each once; what is refused as an argument stays as it is."""
+    """Arrays, and those in tuples and caches, moved; an array that stands twice in one value stays one array there."""
     if isinstance(value, tuple):
         parts = [_moved(move, part, known) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if isinstance(value, np.ndarray) or type(value).__module__ == "cupy":
-        return known.setdefault(id(value), (value, move(value)))[1]
+        if id(value) not in known:
+            known[id(value)] = value, move(value)
+        return known[id(value)][1]
     return value
 
 

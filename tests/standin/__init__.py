@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from resnet_np import backend
+from resnet_np.data.normalise import NAMED
 from resnet_np.kernels import device
 
 from . import gpu
@@ -85,6 +86,8 @@ def installed(folder):
 
 def _forget():
     """What the package remembers of the CuPy that it met."""
+    for normaliser in NAMED.values():
+        vars(normaliser).pop("_on_device", None)
     backend._usable.pop("cupy", None)
     for key in [key for key in backend._modules if key[1] == "cupy"]:
         del backend._modules[key]

@@ -27,7 +27,15 @@ pytestmark = pytest.mark.nojit
 
 
 @pytest.fixture
-def device(cupy_standin):
+def device(cupy):
+    """On a GPU, or its stand-in."""
+    with backend.using("cupy"):
+        yield cupy
+
+
+@pytest.fixture
+def standin_device(cupy_standin):
+    """On the stand-in, which counts what crosses and can be made to fail."""
     with backend.using("cupy"):
         yield cupy_standin
 
@@ -53,20 +61,21 @@ EVERYTHING = {"model": "resnet14", "shortcut": "B", "dropout": 0.2, "cutout": 3,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, STEM, EVERYTHING], ids=["short", "stem", "everything"])
-def test_a_run_is_that_of_the_cpu(recipe, pictures, tmp_path, cupy_standin, changes):
+def test_a_run_is_that_of_the_cpu(recipe, pictures, tmp_path, cupy, changes):
     config, ends = recipe(**changes), {}
     for name in ("numpy", "cupy"):
         with backend.using(name):
             ends[name] = run(config, pictures, tmp_path / name)
-    assert ends["cupy"][1][-1].startswith("run ") and any("backend cupy, a stand-in" in line for line in ends["cupy"][1])
+    lines = ends["cupy"][1]
+    assert lines[-1].startswith("run ") and any(f"backend cupy, {backend.device_name()}" in line for line in lines)
     close(ends["cupy"][2].net, ends["numpy"][2].net, 1e-3)
     for line, other in zip(*((tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ends), strict=True):
         assert json.loads(line)["train_loss"] == pytest.approx(json.loads(other)["train_loss"], rel=1e-3)
-    assert ends["cupy"][0]["versions"]["device"] == "a stand-in"
+    assert ends["cupy"][0]["versions"]["device"] == backend.device_name()
 
 
 @pytest.mark.slow
-def test_twenty_steps_in_float64(cupy_standin, rng):
+def test_twenty_steps_in_float64(cupy, rng):
     """Of ResNet-20, at a learning rate of 0.01: issue 7, "done when" 2."""
     x, labels, ends = rng.standard_normal((4, 3, 16, 16)), rng.integers(0, 10, 4), {}
     for name in ("numpy", "cupy"):
@@ -80,7 +89,7 @@ def test_twenty_steps_in_float64(cupy_standin, rng):
 
 
 @pytest.mark.parametrize("more", [{}, {"augment": False}, {"cutout": 3, "mixup": 0.4}], ids=str)
-def test_one_copy_a_step(device, pictures, more):
+def test_one_copy_a_step(standin_device, pictures, more):
     """Up: the pictures as bytes with their labels and what was drawn for them; nothing down, until the losses are read."""
     loader = TrainLoader(
         pictures.train_images, pictures.train_labels, Normaliser.measured(pictures.train_images), batch_size=16, seed=0,
@@ -88,29 +97,30 @@ def test_one_copy_a_step(device, pictures, more):
     net = resnet_cifar(8, classes=2).to_device()
     optimiser, results = SGD(net.named_parameters()), []
     loader.batch(1)  # the normaliser goes up once
-    device.transfers.made.clear()
+    standin_device.transfers.made.clear()
     for t in (1, 2):
         x, labels = loader.batch(t)
         results.append(training_step(net, optimiser, x, labels, lr=0.1, workspace=Workspace(), smoothing=0.1))
     integers = 8 * 16 * (3 * more.get("augment", True) + 3 * ("mixup" in more))  # windows; centres and pairs
-    assert [made[:2] for made in device.transfers.made] == 2 * [("to device", f"asarray ({16 * 3 * 8 * 8 + 8 * 16 + integers},)")]
+    bytes_ = 16 * 3 * 8 * 8 + 8 * 16 + integers
+    assert [made[:2] for made in standin_device.transfers.made] == 2 * [("to device", f"asarray ({bytes_},)")]
     numbers = read(results)
-    assert device.transfers.to_host == 2 and all(type(loss) is float for loss, _ in numbers)
+    assert standin_device.transfers.to_host == 2 and all(type(loss) is float for loss, _ in numbers)
 
 
-def test_one_copy_a_step_of_a_head_alone(device):
+def test_one_copy_a_step_of_a_head_alone(standin_device):
     numbers = np.arange(8)
     features, labels = FeatureLoader(np.float32(numbers[:, None] * np.ones(5)), numbers, batch_size=4, seed=0).batch(1)
-    assert [made[:2] for made in device.transfers.made] == [("to device", "asarray (112,)")]
+    assert [made[:2] for made in standin_device.transfers.made] == [("to device", "asarray (112,)")]
     np.testing.assert_array_equal(backend.to_host(features), backend.to_host(labels)[:, None] * np.ones(5))
 
 
-def test_arrays_go_up_as_they_are(device, rng):
+def test_arrays_go_up_as_they_are(standin_device, rng):
     """Of every dtype, none, or empty, and those that are not contiguous."""
     arrays = {"a": rng.random(3), "b": np.arange(5, dtype=np.uint8), "c": np.zeros((0, 2)), "d": np.float32([[1, 2], [3, 4]]).T,
               "e": np.arange(7, dtype=np.int64)}
     there = backend.to_device_at_once(arrays)
-    assert device.transfers.to_device == 1 and list(there) == list(arrays)
+    assert standin_device.transfers.to_device == 1 and list(there) == list(arrays)
     for name, array in arrays.items():
         back = backend.to_host(there[name])
         assert back.dtype == array.dtype
@@ -148,7 +158,7 @@ def test_losses_are_read_once_an_interval(recipe, pictures, tmp_path, device, mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [("cupy", "numpy"), ("numpy", "cupy")], ids="-".join)
-def test_a_run_goes_on_elsewhere(recipe, pictures, tmp_path, cupy_standin, monkeypatch, names):
+def test_a_run_goes_on_elsewhere(recipe, pictures, tmp_path, cupy, monkeypatch, names):
     with backend.using("numpy"):
         _, _, whole = run(recipe(), pictures, tmp_path / "whole")
     with backend.using(names[0]), monkeypatch.context() as patch:
@@ -197,18 +207,18 @@ def test_a_run_whose_loss_is_not_finite_keeps_its_last_good_checkpoint(recipe, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [loop, report], ids=["in a step", "in the forecast"])
-def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, device, monkeypatch, where):
+def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, standin_device, monkeypatch, where):
     def full(*_, **__):
-        raise device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")
+        raise standin_device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")
 
     monkeypatch.setattr(where, "training_step", full)
-    device.cuda.Device().mem_info = (0, 1 << 20)
+    standin_device.cuda.Device().mem_info = (0, 1 << 20)
     with pytest.raises(TrainingError, match=r"memory \(0.0 GiB\) is full with batches of 16 pictures of 8x8; about \d would fit"):
         run(recipe(), pictures, tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_evaluation_and_predictions(recipe, pictures, tmp_path, cupy_standin):
+def test_evaluation_and_predictions(recipe, pictures, tmp_path, cupy):
     with backend.using("numpy"):
         run(recipe(), pictures, tmp_path / "run")
     found = {}
@@ -234,7 +244,7 @@ def test_gradients(device, subject):
     assert row.kernels and all(kernel.endswith("/cuda") for kernel in row.kernels)
 
 
-def test_the_doctor_names_the_device(device):
+def test_the_doctor_names_the_device(standin_device):
     assert dict(doctor.findings())["CuPy"] == "14.2.0, a stand-in, 6.0 of 8.0 GiB free (--backend cupy)"
 
 

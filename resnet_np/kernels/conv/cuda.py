@@ -57,10 +57,12 @@ def input_grad_plus(
 
 
 def weight_grad(dout: np.ndarray, x: np.ndarray, *, w_shape: tuple[int, ...], stride: int, pad: int) -> np.ndarray:
-    (F, C, KH, KW), (OH, OW) = w_shape, dout.shape[2:]
-    dw = namespace(dout).zeros((F, C * KH * KW), dout.dtype)
-    for slab in _slabs(len(x), C * KH * KW * OH * OW * x.itemsize):
-        dw += _filters_first(dout[slab]) @ _im2col(x[slab], w_shape, (OH, OW), stride, pad).T  # (3), over N and P
+    (_, C, KH, KW), (OH, OW) = w_shape, dout.shape[2:]
+    parts = (_filters_first(dout[slab]) @ _im2col(x[slab], w_shape, (OH, OW), stride, pad).T  # (3), over N and P
+             for slab in _slabs(len(x), C * KH * KW * OH * OW * x.itemsize))
+    dw = next(parts)
+    for part in parts:
+        dw += part
     return dw.reshape(w_shape)
 
 
