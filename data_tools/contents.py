@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resnet_np.errors import DataError
+from resnet_np.words import fits_on_a_line
 
 MAX_BYTES = 512 << 20  # of a whole set, unpacked; CIFAR-10 has 184 MB
 PICTURE = 3 * 32 * 32  # bytes
@@ -44,14 +45,9 @@ def labels(values: np.ndarray, what: str) -> np.ndarray:
 def classes(names: Sequence[bytes | str], what: str) -> tuple[str, ...]:
     """Ten different names that fit on a line."""
     texts = [(name.decode("utf-8", "replace") if isinstance(name, bytes) else name).strip() for name in names]
-    if len(set(texts)) != 10 or len(texts) != 10 or not all(fits_on_a_line(text) for text in texts):
+    if len(set(texts)) != 10 or len(texts) != 10 or not all(fits_on_a_line(text, MAX_NAME) for text in texts):
         raise DataError(f"{what}: expected the names of ten classes; the file is damaged, get it again")
     return tuple(texts)
-
-
-def fits_on_a_line(name: str) -> bool:
-    """Whether a class may be called so: the names are printed in tables and drawn beside pictures."""
-    return name.isprintable() and 0 < len(name.strip()) and len(name) <= MAX_NAME
 
 
 def lines(content: bytes) -> list[bytes]:

@@ -23,6 +23,7 @@ from data_tools import contents, photos
 from data_tools.contents import Batch
 from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
+from resnet_np.words import fits_on_a_line
 
 IMAGE_SIZE = 32  # pixels, where nobody asks for another: what the nets for CIFAR-10 see
 TESTS = ("test", "val", "valid", "validation")
@@ -110,7 +111,7 @@ def _check_classes(folder: Path, train: dict[str, Path], test: dict[str, Path] |
         raise DataError(f"{folder}: holds the pictures of one class, {_listed(train)}, expected at least two; give the folder "
                         "that holds a folder for each class")
     for text in train:
-        if not contents.fits_on_a_line(text):
+        if not fits_on_a_line(text, contents.MAX_NAME):
             raise DataError(f"{folder}: has a class of the name {text!r}, expected at most {contents.MAX_NAME} letters that can "
                             "be printed; rename its folder")
     if test is not None and test.keys() != train.keys():

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from resnet_np.errors import DataError, ResNetNpError
+from resnet_np.words import one_line
 
 MAX_OPERATIONS = 1_000_000  # a CIFAR-10 batch holds about 60,000; every one of them may cost up to 100 bytes
 _NUMBER = re.compile(r"[|<>=]?([biuf])([1248])")  # plain numbers: neither objects, nor records, nor strings
@@ -67,9 +68,7 @@ def load(
     except Refused as refusal:
         raise error(f"{what}: {refusal}; nothing in it was run. {advice}") from None
     except Exception as damage:  # hostile bytes reach every corner of the unpickler: RecursionError, KeyError, …
-        letters = "".join(letter if letter.isprintable() else " " for letter in str(damage)[:300])
-        reason = " ".join(letters.split())[:100] or type(damage).__name__
-        raise error(f"{what}: not a valid pickle ({reason}); the file is damaged, get it again") from None
+        raise error(f"{what}: not a valid pickle ({one_line(damage, 100)}); the file is damaged, get it again") from None
 
 
 class _Allowance:

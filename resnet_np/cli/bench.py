@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_np.cli import options as shared
 from resnet_np.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _checked(options: argparse.Namespace) -> "Task":
         raise InputError("--ops: it measures this package alone; leave out --vs")
     if options.plot and not options.ops:
         raise InputError("--plot: it draws what --ops measures; add --ops")
+    shared.check_drawing("--plot", options.plot, [])
     if options.plot and (options.plot.is_dir() or not os.access(options.plot.resolve().parent, os.W_OK)):
         raise InputError(f"--plot: got {options.plot}, expected a file in a folder that exists and can be written")
     if options.vs and importlib.util.find_spec("torch") is None:

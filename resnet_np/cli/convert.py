@@ -56,6 +56,8 @@ def check_target(path: Path, suffixes: tuple[str, ...], command: str, force: boo
 
 def _names(path: Path) -> list[str]:
     """The lines of a text file."""
+    if path.exists() and not path.is_file():  # to open a pipe is to wait
+        raise InputError(f"--classes: {path} is no file; give a text of one class name a line")
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
+    shared.check_drawing("--plot", options.plot, [options.run])
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     from resnet_np.data import evaluation_batches, train_validation_split

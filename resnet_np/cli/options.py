@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "archive), an .npz or a folder of PNGs as `python -m data_tools convert` writes them; or a name "
         "(default: $RESNET_NP_DATA, else CIFAR-10 from the cache or the internet, else Shapes-10)",
     )
+
+
+def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
+    """Raises InputError if a picture is to be drawn to what is no .png, or to one of the files that the command reads."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{flag}: {path} is to be drawn, expected a name that ends in .png")
+    if any(path.resolve() == other.resolve() for other in read):
+        raise InputError(f"{flag}: {path} is to be drawn, and is one of the files that are read; choose another name")
 
 
 def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:

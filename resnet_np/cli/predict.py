@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code: 2 if a photo could not be read, which does not keep the others from their answers."""
     shared.apply_machine(options)
+    shared.check_drawing("--show", options.show, [options.weights, *map(Path, options.photos)])
     if options.top < 1:
         raise InputError(f"--top: got {options.top}, expected a whole number of at least 1")
     notes = sys.stderr if options.json else sys.stdout

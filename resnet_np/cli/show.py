@@ -48,8 +48,7 @@ def run(options: argparse.Namespace) -> None:
                                ("--data", options.data, ONE_PICTURE + WHOLE_SET)):
         if given is not None and what not in those:
             raise InputError(f"{flag}: {what} needs none; it is for {', '.join(those)}")
-    if options.out is not None and options.out.suffix.lower() != ".png":
-        raise InputError(f"--out: {options.out} is to be drawn, expected a name that ends in .png")
+    shared.check_drawing("--out", options.out, [options.run, *([Path(options.picture)] if options.picture else [])])
     if options.backend == "cupy" and what not in WHOLE_SET:
         raise InputError(f"--backend cupy: {what} is drawn from arrays in the computer's memory; leave it out")
     shared.apply_machine(options)

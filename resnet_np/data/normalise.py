@@ -121,6 +121,9 @@ def named_normaliser(text: str) -> Normaliser:
     if len(numbers) != 6:
         raise InputError(f"normaliser: got {text!r}, expected {', '.join(NAMED)}, or three means and three stds of pixels between "
                          "0 and 1, with commas between")
+    if max(numbers[:3]) > 1:
+        means = ", ".join(f"{mean:g}" for mean in numbers[:3])
+        raise InputError(f"normaliser: got the means {means}, expected those of pixels between 0 and 1; divide all six by 255")
     return Normaliser.channels(numbers[:3], numbers[3:])
 
 

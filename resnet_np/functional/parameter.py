@@ -1,5 +1,7 @@
 """Parameter: an array that is learned, with its gradient."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from resnet_np.backend import namespace
@@ -9,7 +11,8 @@ class Parameter:
     """An array and its gradient, both of one shape and dtype.
 
     data    the values
-    grad    d loss / d data. Backward passes add to it (`accumulate`); the training step clears it (`zero_grad`).
+    grad    d loss / d data. Backward passes add to it (`accumulate`); the training step clears it (`zero_grad`). It is made when it
+            is first asked for: a net that only answers needs half the memory.
     decay   tag: True for the weights of convolutions and linear layers, which every recipe decays; False for biases and
             batch norm's gamma and beta, which only the paper's recipe decays (He et al. 2015, section 3.4).
     frozen  the optimiser leaves a frozen parameter as it is.
@@ -17,13 +20,30 @@ class Parameter:
 
     def __init__(self, data: np.ndarray, *, decay: bool) -> None:
         self.data = data
-        self.grad = namespace(data).zeros_like(data)
+        self._grad: np.ndarray | None = None
         self.decay = decay
         self.frozen = False
+
+    @property
+    def grad(self) -> np.ndarray:
+        if self._grad is None:
+            self._grad = namespace(self.data).zeros_like(self.data)
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: np.ndarray) -> None:
+        self._grad = gradient
 
     def accumulate(self, gradient: np.ndarray) -> None:
         """Add `gradient` (same shape and dtype) to `grad`."""
         self.grad += gradient
 
     def zero_grad(self) -> None:
-        self.grad[...] = 0
+        if self._grad is not None:
+            self._grad[...] = 0
+
+    def convert(self, convert: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Give values and gradient another dtype, or another place."""
+        self.data = convert(self.data)
+        if self._grad is not None:
+            self._grad = convert(self._grad)

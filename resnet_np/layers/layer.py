@@ -75,7 +75,7 @@ class Layer:
 
     def _convert(self, convert: Callable[[np.ndarray], np.ndarray]) -> "Layer":
         for parameter in self.parameters.values():
-            parameter.data, parameter.grad = convert(parameter.data), convert(parameter.grad)
+            parameter.convert(convert)
         for name, buffer in self.buffers.items():
             self.buffers[name] = convert(buffer)
         for child in self.children.values():

@@ -30,8 +30,10 @@ from resnet_np.layers import BatchNorm2d, Layer
 from resnet_np.models import resnet_cifar as cifar
 from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
+from resnet_np.words import fits_on_a_line, one_line
 
 FORMAT = 1
+LONGEST_PATH = 4096  # letters
 LARGEST_IMAGE = 1024  # pixels a side; a typing error must not fill the memory
 HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
 DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %
@@ -102,10 +104,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
             arrays = _read_arrays(path)
             return rebuild(json.loads(arrays.pop("header").item()), arrays)
     except ResNetNpError as error:
-        raise CheckpointError(f"checkpoint: {path} does not fit: {_one_line(error)}") from error
+        raise CheckpointError(f"checkpoint: {path} does not fit: {one_line(error, 300)}") from error
     except Exception as error:  # zip, NumPy and JSON each have their own for a damaged file; none may reach the user
         raise CheckpointError(
-            f"checkpoint: {path} cannot be read ({_one_line(error)}); it is damaged or was not written by resnet_np"
+            f"checkpoint: {path} cannot be read ({one_line(error, 300)}); it is damaged or was not written by resnet_np"
         ) from error
 
 
@@ -126,8 +128,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, previou
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or error
-        raise CheckpointError(f"cannot write {path}: {reason}; the file that was there before is untouched") from error
+        reason = error.strerror or error if path.parent.is_dir() else f"there is no folder {path.parent}"
+        untouched = "; the file that was there before is untouched" if path.exists() else ""
+        raise CheckpointError(f"cannot write {path}: {reason}{untouched}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -193,12 +196,6 @@ def _array(name: str, raw: bytes) -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C").copy()
 
 
-def _one_line(error: Exception) -> str:
-    """Names and values out of a hostile file may hold anything."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:300])
-    return " ".join(text.split()) or type(error).__name__
-
-
 def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpoint:
     """What a header and the arrays under their names in the file make up. Raises CheckpointError, KeyError, TypeError or ValueError
     for what does not fit together."""
@@ -209,8 +206,8 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     if (family := architecture.pop("family")) not in FAMILIES:
         raise CheckpointError(f"expected a net of the family {' or '.join(FAMILIES)}, it holds one of {family!r}")
     class_names = header["class_names"]
-    if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
-        raise CheckpointError("its class names are no list of texts")
+    if not isinstance(class_names, list) or not all(map(fits_on_a_line, class_names)):
+        raise CheckpointError(f"its class names are no list of texts that fit on a line: {one_line(class_names, 60)}")
     if len(class_names) != architecture["classes"]:
         raise CheckpointError(f"it names {len(class_names)} classes for {architecture['classes']} outputs")
     momentum, eps = float(batch_norm["momentum"]), float(batch_norm["eps"])
@@ -244,8 +241,8 @@ def _check_metadata(metadata: Any) -> None:
     if type(seed) is not int or seed < 0:
         raise CheckpointError(f"its split_seed is {seed!r}, expected a whole number of at least 0")
     dataset = metadata.get("dataset", {})
-    if dataset and not all(isinstance(dataset.get(name), str) for name in ("name", "origin", "digest")):
-        raise CheckpointError("its dataset lacks a name, an origin or a digest")
+    if dataset and not all(fits_on_a_line(dataset.get(name), LONGEST_PATH) for name in ("name", "origin", "digest")):
+        raise CheckpointError("its dataset lacks a name, an origin or a digest that fits on a line")
 
 
 def _check_size(parameters: int, arrays: Mapping[str, np.ndarray]) -> None:

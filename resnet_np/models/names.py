@@ -62,6 +62,13 @@ def build(
     return cifar.resnet_cifar(depth, "none" if family == "plain" else shortcut, zero_pad, **common)
 
 
+def family_of(net: ResNet) -> Family:
+    """As in Name."""
+    if net.architecture["family"] == "resnet_imagenet":
+        return "imagenet"
+    return "plain" if net.architecture["shortcut"] == "none" else "cifar"
+
+
 def name_of(net: ResNet) -> str:
     """"resnet20", "plain20", "resnet18": what `build` calls it."""
     architecture = net.architecture
@@ -69,7 +76,7 @@ def name_of(net: ResNet) -> str:
 
 
 def describe(net: ResNet) -> str:
-    """"resnet20, shortcut A (zeros on both sides)": what its name leaves open, in half a line."""
+    """"resnet20, shortcut A (zeros half before, half after)": what its name leaves open, in half a line."""
     a = net.architecture
     details = []
     if a["family"] == "resnet_imagenet":

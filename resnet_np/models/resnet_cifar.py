@@ -20,10 +20,11 @@ from resnet_np.layers import (
     Stem,
     plain_block,
 )
+from resnet_np.models import layout
 from resnet_np.models.arguments import check_arguments
+from resnet_np.models.layout import STAGES
 from resnet_np.models.resnet import ResNet
 
-STAGES = 3
 WIDTH = 16  # filters of the first stage; each further stage has twice as many
 DEEPEST = 1202  # the paper's deepest; a typing error must not fill the memory
 
@@ -87,14 +88,8 @@ def parameter_count(
     if zero_pad not in ("both", "end"):
         raise InputError(f'resnet_cifar: zero_pad is {zero_pad!r}, expected "both" or "end"')
     check_arguments("resnet_cifar", width=width, dropout=dropout, classes=classes, fused=fused)
-    count, channels = 3 * 9 * width + 2 * width, width
-    for stage in range(STAGES):
-        filters = width << stage
-        first = 9 * channels * filters + (filters * channels + 2 * filters if shortcut == "B" and channels != filters else 0)
-        others = (2 * ((depth - 2) // 6) - 1) * 9 * filters**2
-        count += first + others + 2 * ((depth - 2) // 6) * 2 * filters
-        channels = filters
-    return count + (channels + 1) * classes
+    return layout.parameters(
+        {"family": "resnet_cifar", "depth": depth, "shortcut": shortcut, "width": width, "classes": classes})
 
 
 def check_depth(what: str, depth: int, prefix: str) -> None:

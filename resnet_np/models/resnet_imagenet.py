@@ -19,11 +19,11 @@ from resnet_np.layers import (
     Sequential,
     Stem,
 )
+from resnet_np.models import layout
 from resnet_np.models.arguments import check_arguments
+from resnet_np.models.layout import BLOCKS, BOTTLENECKS
 from resnet_np.models.resnet import ResNet
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of each stage
-BOTTLENECKS = (50, 101, 152)
 WIDTH = 64  # of the first stage; each further stage is twice as wide
 
 
@@ -90,16 +90,4 @@ def parameter_count(
     if stride_in not in ("3x3", "1x1"):
         raise InputError(f'resnet_imagenet: stride_in is {stride_in!r}, expected "3x3" (torchvision) or "1x1" (the paper)')
     check_arguments("resnet_imagenet", width=width, dropout=dropout, classes=classes, fused=fused)
-    count, channels = 3 * width * (49 if stem == "imagenet" else 9) + 2 * width, width
-    for stage, blocks in enumerate(BLOCKS[depth]):
-        inner = width << stage
-        filters = 4 * inner if depth in BOTTLENECKS else inner
-        for i in range(blocks):
-            if depth in BOTTLENECKS:
-                count += channels * inner + 9 * inner**2 + inner * filters + 4 * inner + 2 * filters
-            else:
-                count += 9 * channels * inner + 9 * inner**2 + 4 * inner
-            if channels != filters or (stage and not i):
-                count += channels * filters + 2 * filters
-            channels = filters
-    return count + (channels + 1) * classes
+    return layout.parameters({"family": "resnet_imagenet", "depth": depth, "stem": stem, "width": width, "classes": classes})

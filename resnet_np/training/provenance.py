@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resnet_np import backend
+from resnet_np.words import one_line
 
 
 class Pictures(Protocol):
@@ -36,8 +37,13 @@ class Pictures(Protocol):
 def name(pictures: Pictures) -> str:
     """The data set in words that cannot be mistaken for the official one."""
     if pictures.name == "cifar10" and not pictures.official:
-        return f"a copy of CIFAR-10 ({pictures.origin})"
-    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({pictures.origin})")
+        return f"a copy of CIFAR-10 ({_origin(pictures)})"
+    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({_origin(pictures)})")
+
+
+def _origin(pictures: Pictures) -> str:
+    """A path may hold anything."""
+    return one_line(pictures.origin or "memory", 4096)
 
 
 def fingerprint(pictures: Pictures) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def fingerprint(pictures: Pictures) -> dict[str, Any]:
         digest.update(labels.tobytes())
     return {
         "name": pictures.name,
-        "origin": pictures.origin,
+        "origin": _origin(pictures),
         "official": pictures.official,
         "train": len(pictures.train_images),
         "test": len(pictures.test_images),

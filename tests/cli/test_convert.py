@@ -1,5 +1,7 @@
 """resnet-np convert and export as a user meets them."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -76,16 +78,15 @@ def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
 @pytest.mark.parametrize("arguments, words", [
     ("convert none.pth net.npz", "weights: none.pth: there is no such file"),
     ("convert {weights} net.pth", "convert: net.pth is to be written, expected a name that ends in .npz"),
-    ("convert {weights} none/net.npz", "cannot write none/net.npz: No such file or directory"),
+    ("convert {weights} none/net.npz", "cannot write none/net.npz: there is no folder none"),
     ("convert {weights} net.npz --stride-in 1x1", "stride_in: it is for nets with bottlenecks"),
     ("convert {weights} net.npz --normaliser cifar", "normaliser: got 'cifar', expected imagenet, cifar10"),
     ("convert {weights} net.npz --classes none.txt", "--classes: none.txt cannot be read: No such file or directory"),
     ("convert {weights} net.npz --classes {weights}", "is no text in UTF-8"),
-    ("convert {weights} net.npz --classes .", "--classes: . cannot be read: Is a directory"),
+    ("convert {weights} net.npz --classes .", "--classes: . is no file; give a text of one class name a line"),
     ("convert {weights} net.npz --zero-pad left", "argument --zero-pad: invalid choice: 'left'"),
     ("convert {weights} net.npz --image-size 0", "image_size: got 0"),
-    ("export none.npz net.npz", "checkpoint: none.npz is not there"),
-    ("export {weights} net.npz", "is damaged or was not written by resnet_np"),
+    ("export none.npz net.npz", "weights: none.npz: there is no such file"),
     ("export . net.npz", "export: the folder . holds no best.npz"),
     ("export none.npz net.pth", "export: net.pth is to be written, expected a name that ends in .safetensors or .npz"),
 ])
@@ -94,6 +95,22 @@ def test_errors_are_one_line(weights, tmp_path, capsys, monkeypatch, arguments, 
     code, out, err = run(capsys, *arguments.format(weights=weights[0].name).split())
     assert code == 2 and err.count("\n") == 1 and words in err and out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
+
+
+def test_a_pipe_is_not_waited_for(weights, tmp_path, capsys):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes here")
+    os.mkfifo(tmp_path / "pipe")
+    for arguments, words in (([tmp_path / "pipe"], "it is not a regular file"),
+                             ([weights[0], "--classes", tmp_path / "pipe"], "is no file; give a text")):
+        code, out, err = run(capsys, "convert", arguments[0], tmp_path / "net.npz", *arguments[1:])
+        assert (code, out, err.count("\n")) == (2, "", 1) and words in err
+
+
+def test_others_weights_are_exported_too(weights, tmp_path, capsys):
+    assert run(capsys, "export", weights[0], tmp_path / "net.safetensors")[0] == 0
+    exported, read = (load_weights(None, path).checkpoint.net for path in (tmp_path / "net.safetensors", weights[0]))
+    assert all(np.array_equal(array, net_arrays(read)[name]) for name, array in net_arrays(exported).items())
 
 
 def test_a_list_of_names_that_is_something_else(weights, tmp_path, capsys):

@@ -16,7 +16,7 @@ from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
 from resnet_np.training import novelty
 
-CLASSES = ("circle", "ring", "飞机", "square", "star", "cross", "heart", "crescent", "arrow", f"a\x1b[31m {'very ' * 20}long name")
+CLASSES = ("circle", "ring", "飞机", "square", "star", "cross", "heart", "crescent", "arrow", f"a [31m {'very ' * 20}long name")
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,17 @@ def test_weights_that_are_none(run, photos, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
+def test_nothing_that_is_read_is_drawn_over(run, photos, capsys, tmp_path):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(next(photos.glob("*.png")).read_bytes())
+    before = photo.read_bytes()
+    for target, words in ((photo, "is one of the files that are read"), (tmp_path / "photo.jpg", "a name that ends in .png")):
+        assert main(["predict", str(run), str(photo), "--show", str(target)]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and words in err
+    assert photo.read_bytes() == before and not (tmp_path / "photo.jpg").exists()
+
+
 def test_show(run, photos, tmp_path, capsys):
     assert predict(run, photos / "shape0.png", photos / "empty.jpg", photos / "noise.png", "--show", tmp_path / "out.png") == 2
     assert f"picture    {tmp_path / 'out.png'}" in capsys.readouterr().out

@@ -86,8 +86,8 @@ def test_a_normaliser_by_its_name_or_its_numbers(text, mean, std):
 
 @pytest.mark.parametrize("text, words", [
     ("", "expected imagenet, cifar10, cifar10-0.2023, cifar100, or three means"), ("ImageNet", "got 'ImageNet'"),
-    ("1,2,3,4,5", "got '1,2,3,4,5'"), ("1,2,3,4,5,x", "three stds"), ("1,2,3,4,5,nan", "std must be finite"),
-    ("1,2,3,4,5,0", "above 0"),
+    ("1,2,3,4,5", "got '1,2,3,4,5'"), ("1,2,3,4,5,x", "three stds"), ("0.1,0.2,0.3,4,5,nan", "std must be finite"),
+    ("0.1,0.2,0.3,4,5,0", "above 0"), ("125,122,113,63,62,66", "got the means 125, 122, 113, .*; divide all six by 255"),
 ])
 def test_names_of_no_normaliser(text, words):
     with pytest.raises(InputError, match=words):

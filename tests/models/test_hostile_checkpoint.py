@@ -169,6 +169,8 @@ def test_headers_of_json(good, tmp_path, refused):
     ("architecture__width", 4097, "expected a whole number from 1 to 4,096"),
     ("image_size", 0, "pictures of 0 pixels"), ("image_size", 1e3, "pictures of 1000.0 pixels"), ("crop", 0.0, "0.0 of the photo"),
     ("class_names", "abc", "no list of texts"),
+    ("class_names", ["a", "b\x1b[31m\n", "c"], "no list of texts that fit on a line"),
+    ("class_names", ["a", "b" * 201, "c"], "no list of texts that fit on a line"),
     ("class_names", [1, 2, 3], "no list of texts"),
     ("class_names", ["a", "b"], "names 2 classes for 3"),
     ("batch_norm__eps", float("nan"), "eps nan"),
@@ -177,6 +179,7 @@ def test_headers_of_json(good, tmp_path, refused):
     ("metadata", [], "metadata is a list"),
     ("metadata__dataset", "x", "its dataset is a str"),
     ("metadata__dataset", {"name": "x"}, "lacks a name, an origin or a digest"),
+    ("metadata__dataset", {"name": "x", "origin": "a\x1b]0;b\x07", "digest": "d"}, "a digest that fits on a line"),
     ("metadata__config", 5, "its config is a int"),
     ("metadata__config", {"split_seed": "x"}, "its split_seed is 'x'"),
 ])
@@ -187,7 +190,7 @@ def test_headers_that_lie(good, tmp_path, refused, place, value, words):
 
 def test_a_net_ordered_by_a_few_bytes(good, tmp_path, refused):
     classes = 100_000
-    with_header(good, tmp_path / "bad.npz", architecture__classes=classes, class_names=[""] * classes)
+    with_header(good, tmp_path / "bad.npz", architecture__classes=classes, class_names=["x"] * classes)
     assert "expected 6,574,640 for the net" in refused()
     contents = members(good) | {f"parameter/{i}.npy": npy(np.zeros(0, np.float32)) for i in range(1300)}
     zipped(good, contents)

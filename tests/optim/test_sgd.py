@@ -176,8 +176,9 @@ def test_only_contiguous_parameters_are_moved(rng):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda p: vars(p).update(data=np.ones(40), grad=np.ones(40)), r"w is float64 \(40,\), but was float64 \(4,\) when"),
-    (lambda p: vars(p).update(grad=np.ones(4, np.float32)), "the gradient of w is float32"),
+    (lambda p: (setattr(p, "data", np.ones(40)), setattr(p, "grad", np.ones(40))),
+     r"w is float64 \(40,\), but was float64 \(4,\) when"),
+    (lambda p: setattr(p, "grad", np.ones(4, np.float32)), "the gradient of w is float32"),
     (lambda p: p.data.setflags(write=False), "w is read-only; freeze it"),
 ])
 def test_a_net_that_was_changed_is_not_moved(change, message):

@@ -12,10 +12,12 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign import npz_file, safetensors_file, torch_stream, torch_tar, torch_zip
-from resnet_np.models.foreign.source import Source, damaged, one_line, open_source
+from resnet_np.models.foreign.source import Source, damaged, open_source
 from resnet_np.models.foreign.zip_archive import open_archive
+from resnet_np.words import fits_on_a_line, one_line
 
 HEAD = 512
+LONGEST_TENSOR = 300  # letters of its name; a ResNet in wrappers has 60
 UNPACK = "it is a compressed archive; unpack it and give the file of weights in it"
 # What else comes under the names of weight files: its first bytes, in small letters, and what to say.
 ACCIDENTS = {
@@ -50,15 +52,16 @@ class Tensors(NamedTuple):
 def read(path: str | PathLike[str]) -> Tensors:
     """The tensors of a weight file; of several state dicts in it, the one that state_dict.HOLDERS prefers.
 
-    Raises CheckpointError, in one line, if it is missing, damaged, hostile or holds no tensors by name.
+    Raises CheckpointError, in one line, if it is missing, damaged, hostile or holds no tensors by name; npz_file.OwnCheckpoint if
+    it is a checkpoint of ours.
     """
     container = "a weight file"
     try:
         with warnings.catch_warnings(action="ignore"), open_source(Path(path)) as source:  # parsers warn before they refuse
             container = _detect(source)
-            return _read(source, container)
+            return _checked(_read(source, container))
     except CheckpointError as error:
-        raise CheckpointError(f"weights: {one_line(path, 4096)}: {error}") from error.__cause__
+        raise type(error)(f"weights: {one_line(path, 4096)}: {error}") from error.__cause__
     except Exception as error:  # zip, tar, safetensors and NumPy each have their own for a damaged file
         reason = f"weights: {one_line(path, 4096)}: it cannot be read as {container} ({one_line(error)})"
         raise damaged(reason) from error
@@ -72,6 +75,14 @@ def _read(source: Source, container: str) -> Tensors:
         if members and all(name.endswith(npz_file.SUFFIX) for name in members):
             return Tensors("npz", npz_file.read(source, archive, members))
         return Tensors("torch zip", torch_zip.read(source, archive, members))
+
+
+def _checked(tensors: Tensors) -> Tensors:
+    """Raises CheckpointError for a name that no program gives: others look for patterns in names, which takes long in long ones."""
+    for name in tensors.arrays:
+        if not fits_on_a_line(name, LONGEST_TENSOR):
+            raise damaged(f"it names a tensor {one_line(repr(name), 60)}, expected 1 to {LONGEST_TENSOR} printable letters")
+    return tensors
 
 
 def _detect(source: Source) -> str:

@@ -2,7 +2,8 @@
 
 Neither the side of option A's zeros, nor the place of a bottleneck's stride, nor anything about pictures leaves a trace in names
 and shapes. Nor do these, which cannot be given, since the nets here know nothing else: another activation than ReLU, dilation,
-pools before strides that smooth (timm's `aa`), a max pool after a 3x3 stem, and Hugging Face's `downsample_in_first_stage`.
+batch norm's eps (1e-5, PyTorch's), pools before strides that smooth (timm's `aa`), a max pool after a 3x3 stem, and Hugging Face's
+`downsample_in_first_stage`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 from resnet_np.data.normalise import Normaliser, named_normaliser
 from resnet_np.errors import InputError
 from resnet_np.models.foreign.dialects import AKAMASTER, CHENYAOFO, KUANGLIU
-from resnet_np.models.resnet_imagenet import BOTTLENECKS
+from resnet_np.models.layout import BOTTLENECKS
+from resnet_np.words import LONGEST_NAME, fits_on_a_line, one_line
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGENET_CLASSES = 1000
@@ -80,7 +82,7 @@ def settle(dialect: str, architecture: Mapping[str, Any], wishes: Wishes) -> Set
     return Settled(
         architecture,
         named_normaliser(normaliser) if isinstance(normaliser, str) else normaliser,
-        _class_names(architecture["classes"], wishes.class_names, assumed),
+        _class_names(architecture, wishes.class_names, assumed),
         size if wishes.image_size is None else wishes.image_size,
         crop if wishes.crop is None else float(wishes.crop),
         assumed,
@@ -98,16 +100,21 @@ def _normaliser(dialect: str, architecture: Mapping[str, Any]) -> str:
     return "cifar10" if dialect != AKAMASTER and architecture.get("stem") == "cifar" else "imagenet"
 
 
-def _class_names(classes: int, wish: Sequence[str] | None, assumed: dict[str, str]) -> tuple[str, ...]:
+def _class_names(architecture: Mapping[str, Any], wish: Sequence[str] | None, assumed: dict[str, str]) -> tuple[str, ...]:
+    classes = architecture["classes"]
     if wish is not None:
         names = tuple(wish)
         if len(names) != classes:
             raise InputError(f"class names: got {len(names):,}, expected {classes:,}, one an output of the net")
-        if len(set(names)) != classes or not all(name.strip() for name in names):
-            twice = next((name for name in names if not name.strip() or names.count(name) > 1), "")
+        for number, name in enumerate(names, 1):
+            if not fits_on_a_line(name):
+                raise InputError(f"class names: number {number:,} is {one_line(repr(name), 60)}, expected a text of 1 to "
+                                 f"{LONGEST_NAME} letters that can be printed")
+        if len(set(names)) != classes:
+            twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"class names: {twice!r} occurs {names.count(twice)} times, expected {classes:,} different ones")
         return names
-    if classes == len(CIFAR10_CLASSES):
+    if classes == len(CIFAR10_CLASSES) and architecture.get("stem") != "imagenet":
         assumed["class_names"] = "CIFAR-10's"
         return CIFAR10_CLASSES
     if classes == IMAGENET_CLASSES:

@@ -13,11 +13,11 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.source import listing
-from resnet_np.models.resnet_cifar import STAGES
-from resnet_np.models.resnet_imagenet import BLOCKS, BOTTLENECKS
+from resnet_np.models.layout import BLOCKS, BOTTLENECKS, STAGES
 
-# Of DataParallel, of wrappers that keep the net as an attribute, of torch.compile.
-PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
+# Every ResNet of theirs has this convolution, or Hugging Face's this one. What stands before it are the names of whatever holds the
+# net: DataParallel's "module.", torch.compile's "_orig_mod.", "model.", "backbone." ...
+ANCHORS = ("layer1.0.conv1.weight", "embedder.embedder.convolution.weight")
 NETS = "resnet18, 34, 50, 101, 152 and the CIFAR nets of 6n+2 layers"
 HUGGING_FACE = "Hugging Face"
 AKAMASTER, CHENYAOFO, KUANGLIU = "akamaster CIFAR", "chenyaofo CIFAR", "kuangliu CIFAR"
@@ -34,33 +34,31 @@ class Dialect(NamedTuple):
 
 
 def detect(arrays: Mapping[str, np.ndarray]) -> Dialect:
-    """Raises CheckpointError, naming some of the tensors, if their names are nobody's."""
-    prefix = _common_prefix(arrays)
-    names = {name.removeprefix(prefix) for name in arrays}
-    if any(name.startswith(("embedder.embedder.", "resnet.embedder.embedder.")) for name in names):
-        inner = "resnet." if any(name.startswith("resnet.") for name in names) else ""
-        return Dialect(HUGGING_FACE, lambda name: prefix + _hugging_face(name, inner))
-    if "layer1.0.conv1.weight" not in names:
-        raise CheckpointError(
-            f"its tensors have the names {listing(arrays)}, which are those of no ResNet of torchvision, timm, Hugging Face or the "
-            f"CIFAR collections (akamaster, chenyaofo, kuangliu); {NETS} can be loaded"
-        )
+    """Raises CheckpointError, naming some of the tensors, if their names are nobody's, or those of several nets."""
+    prefix, hugging_face = _place(arrays)
+    if hugging_face:
+        outer = prefix.removesuffix("resnet.")
+        return Dialect(HUGGING_FACE, lambda name: outer + _hugging_face(name, prefix.removeprefix(outer)))
+    names = {name.removeprefix(prefix) for name in arrays if name.startswith(prefix)}
     four_stages = "layer4.0.conv1.weight" in names
     if "linear.weight" in names or any(".shortcut." in name for name in names):
         return Dialect(KUANGLIU if four_stages else AKAMASTER, lambda name: prefix + _with_linear(name))
     return Dialect(TORCHVISION if four_stages else CHENYAOFO, lambda name: prefix + name)
 
 
-def _common_prefix(arrays: Mapping[str, np.ndarray]) -> str:
-    """"module." or several of PREFIXES, one after the other, that all names begin with."""
-    names = [name for name, array in arrays.items() if array.ndim]  # counters such as SWA's n_averaged have none
-    prefix = ""
-    while names:
-        found = next((part for part in PREFIXES if all(name.startswith(prefix + part) for name in names)), None)
-        if found is None:
-            break
-        prefix += found
-    return prefix
+def _place(arrays: Mapping[str, np.ndarray]) -> tuple[str, bool]:
+    """What stands before the names of the net, and whether it is one of Hugging Face."""
+    found = [(name.removesuffix(anchor), anchor == ANCHORS[1]) for name in arrays for anchor in ANCHORS
+             if name == anchor or name.endswith(f".{anchor}")]
+    if not found:
+        raise CheckpointError(
+            f"its tensors have the names {listing(arrays)}, which are those of no ResNet of torchvision, timm, Hugging Face or the "
+            f"CIFAR collections (akamaster, chenyaofo, kuangliu); {NETS} can be loaded"
+        )
+    if len(found) > 1:
+        raise CheckpointError(f"it holds {len(found)} nets, under {listing(prefix or 'no name' for prefix, _ in found)}; save one "
+                              "of them in a file of its own")
+    return found[0]
 
 
 def _with_linear(name: str) -> str:
@@ -68,7 +66,7 @@ def _with_linear(name: str) -> str:
 
 
 def _hugging_face(name: str, inner: str) -> str:
-    """inner: "resnet." where a classifier stands beside the net."""
+    """inner: "resnet." where a classifier stands beside the net, else nothing."""
     if name.startswith("fc."):
         return name.replace("fc.", "classifier.1.")
     stem = re.fullmatch(r"(conv|bn)1\.(\w+)", name)

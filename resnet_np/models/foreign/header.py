@@ -58,7 +58,7 @@ def find(path: Path, container: str, arrays: dict[str, np.ndarray]) -> dict[str,
             size = int.from_bytes(stream.read(8), "little")
             if size > LONGEST + PLACES * len(arrays):
                 return None  # none of ours: somebody's long notes
-            text = json.loads(stream.read(size)).get("__metadata__", {}).get(NAME)
+            text = (json.loads(stream.read(size)).get("__metadata__") or {}).get(NAME)
     if text is None:
         return None
     header = json.loads(text)

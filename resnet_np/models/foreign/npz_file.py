@@ -7,18 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from resnet_np.errors import CheckpointError
-from resnet_np.models.foreign.source import Source, damaged, one_line
+from resnet_np.models.foreign.source import Source, damaged
 from resnet_np.models.foreign.tensors import RESULTS, STORED, check_total, convert
 from resnet_np.models.foreign.zip_archive import read_member
+from resnet_np.words import one_line
 
 SUFFIX = ".npy"
 HEADER = 1000  # characters, at most: it is parsed as Python's literals are
 
 
+class OwnCheckpoint(CheckpointError):
+    """The file is a checkpoint of ours, which `load_checkpoint` reads."""
+
+
 def read(source: Source, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> dict[str, np.ndarray]:
     """Its arrays by name. All members are .npy files. Raises CheckpointError."""
     if "header.npy" in members and any(name.startswith("parameter/") for name in members):
-        raise CheckpointError("it is a checkpoint of resnet_np already; give it to the commands as it is, without importing it")
+        raise OwnCheckpoint("it is a checkpoint of resnet_np; load_checkpoint reads it")
     arrays: dict[str, np.ndarray] = {}
     announced: dict[str, tuple[str, tuple[int, ...]]] = {}
     for member in members.values():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from resnet_np.models.foreign.source import one_line
+from resnet_np.words import one_line
 
 FEW = 3  # names that a line shows
 

@@ -4,8 +4,9 @@ import numpy as np
 import safetensors
 
 from resnet_np.errors import CheckpointError
-from resnet_np.models.foreign.source import Source, damaged, one_line
+from resnet_np.models.foreign.source import Source, damaged
 from resnet_np.models.foreign.tensors import STORED, check_total, convert
+from resnet_np.words import one_line
 
 HEADER_SLACK = 1 << 20  # bytes by which the header may exceed a 16th of the file; a ResNet-152 takes 100,000
 CODES = {

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from resnet_np.errors import CheckpointError
+from resnet_np.words import one_line
 
 PICKLE_SLACK = 1 << 20  # bytes by which a pickle or a header may exceed its share of the file: a long history of training
-OPERATION_SLACK = 50_000  # a ResNet-152 with the state of its optimiser takes 60,000, and its file explains many more
+OPERATION_SLACK = 120_000  # 64,000 losses, one for each of the paper's steps, and the net; at 100 bytes each 12 MB
 
 
 class Source(io.BufferedReader):
@@ -77,12 +78,6 @@ def pickle_bytes(size: int) -> int:
 def pickle_operations(size: int) -> int:
     """How many operations its pickles may have: each may cost 100 bytes."""
     return OPERATION_SLACK + size // 128
-
-
-def one_line(text: Any, length: int = 200) -> str:
-    """Names and values out of a hostile file may hold anything, and be long."""
-    letters = "".join(letter if letter.isprintable() else " " for letter in str(text)[:length])
-    return " ".join(letters.split()) or type(text).__name__
 
 
 def listing(names: Iterable[Any]) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.source import listing
 from resnet_np.models.foreign.tensors import Tensor
@@ -21,6 +23,9 @@ def choose(content: Any) -> dict[str, Tensor]:
     found = _search(content, DEPTH)
     if found is None:
         held = f"a dictionary of {listing(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        if isinstance(content, dict) and any(isinstance(value, np.ndarray) for value in content.values()):
+            raise CheckpointError("it holds NumPy's arrays in a file of PyTorch, expected tensors; numpy.savez(path, **arrays) "
+                                  "writes a file that can be read")
         raise CheckpointError(
             f"it holds {held}, expected tensors by name, or a dictionary that has them under {', '.join(HOLDERS[:4])} or the like"
         )

@@ -17,7 +17,8 @@ STORED = {code: np.dtype(f"<{code}") for code in ("f8", "f4", "f2", "i8", "i4", 
 STORED |= {"bf16": np.dtype("<u2"), "bool": np.dtype("u1")}
 RESULTS = {code: dtype.newbyteorder("=") for code, dtype in STORED.items()}
 RESULTS |= dict.fromkeys(("f8", "f2", "bf16"), np.dtype(np.float32)) | {"bool": np.dtype(bool)}
-TENSOR_SLACK = 4 << 20  # bytes by which arrays may exceed twice the file: half precision doubles, little files compress well
+# What arrays may take, in bytes: half precision doubles, compressing it takes a tenth off, and little files compress well.
+TENSOR_SHARE, TENSOR_SLACK = 2.5, 4 << 20  # of the file, and beyond
 MAX_AXES = 32
 
 
@@ -67,8 +68,9 @@ def slice_storage(storage: Storage, first: Any, size: Any) -> Storage:
 def check_total(announced: Mapping[str, tuple[str, tuple[int, ...]]], size: int) -> None:
     """Hold what arrays of these codes and shapes take against a file of `size` bytes. Raises CheckpointError."""
     total = sum(math.prod(shape) * RESULTS[code].itemsize for code, shape in announced.values())
-    if total > 2 * size + TENSOR_SLACK:
-        raise CheckpointError(f"it announces tensors of {min(total, 1 << 63):,} bytes, too many for a file of {size:,}")
+    if total > TENSOR_SHARE * size + TENSOR_SLACK:
+        raise CheckpointError(f"it announces tensors of {min(total, 1 << 63):,} bytes, too many for a file of {size:,}; if it is "
+                              "compressed, save it again without: numpy.savez")
 
 
 def materialise(tensors: Mapping[str, Tensor], load: Callable[[Any], np.ndarray], size: int) -> dict[str, np.ndarray]:

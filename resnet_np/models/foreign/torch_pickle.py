@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 from resnet_np import safe_pickle
 from resnet_np.errors import CheckpointError
-from resnet_np.models.foreign.source import Source, one_line, pickle_operations
+from resnet_np.models.foreign.source import Source, pickle_operations
 from resnet_np.models.foreign.tensors import Storage, Tensor, slice_storage, view
 from resnet_np.safe_pickle import Refused
+from resnet_np.words import one_line
 
 WHOLE_NET = (
-    "it holds a whole pickled net, which is a program; expected its weights. Where its source code is: "
-    "torch.save(torch.load(path, weights_only=False).state_dict(), new_path)"
+    "it holds a whole pickled net, or another module of PyTorch, which is a program; expected weights alone. Where its source code "
+    "is, torch.load(path, map_location='cpu', weights_only=False) reads it, and torch.save(net.state_dict(), new_path) saves the "
+    "weights of the net in it"
 )
 ADVICE = "With PyTorch, torch.save(model.state_dict(), path) writes a file that can be read"
 CODES = {
@@ -61,7 +63,11 @@ def _ordered_dict(items: Any = ()) -> Mapping:
     return Mapping(items)
 
 
-def _tensor(storage: Any, first: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
+def _tensor(
+    storage: Any, first: Any, shape: Any, strides: Any, _: Any = None, __: Any = None, flags: Any = None
+) -> Tensor:
+    if isinstance(flags, dict) and any(flags.values()):  # torch._neg_view, x.conj(): the numbers are not those of the tensor
+        raise Refused(f"the pickle holds a tensor whose {one_line(next(iter(flags)), 30)} bit is set; save it after .resolve_neg()")
     return view(storage, first, shape, strides)
 
 

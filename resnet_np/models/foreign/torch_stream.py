@@ -11,8 +11,9 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign import state_dict, torch_pickle
-from resnet_np.models.foreign.source import Source, damaged, one_line, pickle_bytes
+from resnet_np.models.foreign.source import Source, damaged, pickle_bytes
 from resnet_np.models.foreign.tensors import STORED, Storage, materialise
+from resnet_np.words import one_line
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

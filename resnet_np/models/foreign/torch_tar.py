@@ -14,9 +14,10 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign import state_dict, torch_pickle
-from resnet_np.models.foreign.source import Source, damaged, listing, one_line, pickle_bytes
+from resnet_np.models.foreign.source import Source, damaged, listing, pickle_bytes
 from resnet_np.models.foreign.tensors import MAX_AXES, STORED, Storage, Tensor, materialise, slice_storage, view
 from resnet_np.safe_pickle import Refused
+from resnet_np.words import one_line
 
 MEMBERS = ("storages", "tensors", "pickle")
 EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE)  # times and owners, which do not matter here

@@ -13,9 +13,10 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign import state_dict, torch_pickle
-from resnet_np.models.foreign.source import Source, damaged, listing, one_line, pickle_bytes
+from resnet_np.models.foreign.source import Source, damaged, listing, pickle_bytes
 from resnet_np.models.foreign.tensors import STORED, Storage, materialise
 from resnet_np.models.foreign.zip_archive import read_member
+from resnet_np.words import one_line
 
 PICKLE = "/data.pkl"
 
@@ -26,8 +27,6 @@ def read(source: Source, archive: zipfile.ZipFile, members: Mapping[str, zipfile
     if any(name.startswith(f"{root}/code/") for name in members):
         raise CheckpointError("it is a TorchScript program, expected weights. With PyTorch: "
                               "torch.save(torch.jit.load(path).state_dict(), new_path)")
-    if any(member.file_size != member.compress_size for member in members.values()):
-        raise CheckpointError("its members are compressed, expected them as torch.save writes them; it was packed again, unpack it")
     order = members.get(f"{root}/byteorder")
     if order is not None and (order.file_size > 6 or read_member(archive, order).tobytes() != b"little"):
         raise CheckpointError("it was written on a big-endian machine; save it again on another")

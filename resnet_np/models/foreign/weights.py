@@ -11,6 +11,7 @@ import numpy as np
 
 from resnet_np.data.normalise import Normaliser
 from resnet_np.errors import CheckpointError, InputError, ResNetNpError
+from resnet_np.models.arguments import MOST_CLASSES
 from resnet_np.models.checkpoint import (
     FAMILIES,
     LARGEST_IMAGE,
@@ -24,11 +25,12 @@ from resnet_np.models.checkpoint import (
 from resnet_np.models.foreign import containers, header
 from resnet_np.models.foreign.conventions import CHOICES, Settled, Wishes, leaves_open, settle
 from resnet_np.models.foreign.dialects import HARMLESS, NETS, Dialect, deduce, detect, variant
-from resnet_np.models.foreign.layout import shapes
+from resnet_np.models.foreign.npz_file import OwnCheckpoint
 from resnet_np.models.foreign.report import Report
-from resnet_np.models.foreign.source import one_line
-from resnet_np.models.names import describe, name_of, parse_name
+from resnet_np.models.layout import shapes
+from resnet_np.models.names import describe, family_of, name_of, parse_name
 from resnet_np.models.resnet import ResNet
+from resnet_np.words import one_line
 
 CHECKPOINT, EXPORT = "a resnet_np checkpoint", "a resnet_np export"
 
@@ -81,13 +83,15 @@ def load_weights(
     """
     path = Path(path)
     wishes = Wishes(zero_pad, stride_in, normaliser, class_names, image_size, crop)
-    _check(model_or_name, wishes)
+    _check(model_or_name, wishes, classes)
     try:
-        imported = _own_checkpoint(path, wishes) if _is_checkpoint(path) else _weights(path, wishes, classes)
+        imported = _weights(path, wishes, classes)
+    except OwnCheckpoint:
+        imported = _own_checkpoint(path, wishes)
     except WeightsError as error:
         raise type(error)(f"weights: {one_line(path, 4096)}: {error}", error.report) from None
     net = imported.checkpoint.net
-    if isinstance(model_or_name, str) and name_of(net) != model_or_name:
+    if isinstance(model_or_name, str) and (family_of(net), name_of(net)) != (parse_name(model_or_name).family, model_or_name):
         raise CheckpointError(f"weights: {one_line(path, 4096)}: it holds {_what(net)}, expected a {model_or_name}")
     if isinstance(model_or_name, ResNet):
         if _identity(model_or_name) != _identity(net):
@@ -98,25 +102,21 @@ def load_weights(
     return imported
 
 
-def _check(model_or_name: ResNet | str | None, wishes: Wishes) -> None:
+def _check(model_or_name: ResNet | str | None, wishes: Wishes, classes: int | None) -> None:
     if isinstance(model_or_name, str):
         parse_name(model_or_name)
     elif model_or_name is not None and not isinstance(model_or_name, ResNet):
         raise InputError(f"load_weights: got a {type(model_or_name).__name__}, expected a ResNet, a name such as resnet20, or None")
     if wishes.image_size is not None and not (type(wishes.image_size) is int and 1 <= wishes.image_size <= LARGEST_IMAGE):
         raise InputError(f"image_size: got {wishes.image_size!r}, expected a whole number of pixels from 1 to {LARGEST_IMAGE:,}")
-    if wishes.crop is not None and not (isinstance(wishes.crop, int | float) and 0.1 <= wishes.crop <= 1):
+    if wishes.crop is not None and not (type(wishes.crop) in (int, float) and 0.1 <= wishes.crop <= 1):
         raise InputError(f"crop: got {wishes.crop!r}, expected a number from 0.1 to 1")
-
-
-def _is_checkpoint(path: Path) -> bool:
-    """By the name of the first member of the archive, which `save_checkpoint` writes first."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(40)
-    except (OSError, ValueError):  # containers.read says what is wrong
-        return False
-    return head.startswith(b"PK\3\4") and head[30:] == b"header.npy"
+    if not isinstance(wishes.normaliser, str | Normaliser | None):
+        raise InputError(f"normaliser: got a {type(wishes.normaliser).__name__}, expected a name or a Normaliser")
+    if wishes.class_names is not None and (isinstance(wishes.class_names, str) or not isinstance(wishes.class_names, Sequence)):
+        raise InputError(f"class names: got a {type(wishes.class_names).__name__}, expected a list of texts")
+    if classes is not None and not (type(classes) is int and 2 <= classes <= MOST_CLASSES):
+        raise InputError(f"classes: got {classes!r}, expected a whole number from 2 to {MOST_CLASSES:,}")
 
 
 def _own_checkpoint(path: Path, wishes: Wishes) -> Imported:
@@ -165,6 +165,11 @@ def _foreign(path: Path, container: str, arrays: dict[str, np.ndarray], wishes: 
         architecture = deduce(dialect, arrays, classes or 2)
     except CheckpointError as error:
         raise WeightsError(str(error)) from None
+    build, parameter_count = FAMILIES[architecture["family"]]
+    try:  # before anything is made of what the file announces, which may be a net of a million layers or classes
+        parameter_count(**_arguments(architecture))
+    except InputError as error:
+        raise WeightsError(f"its tensors ({dialect.name} names) make up no net that can be built: {one_line(error)}") from None
     head = any(dialect.file_name(f"fc.{name}") in arrays for name in ("weight", "bias"))
     report, found = _compare(path.name, container, dialect, architecture, arrays, head)
     if not head and classes is None:
@@ -173,16 +178,15 @@ def _foreign(path: Path, container: str, arrays: dict[str, np.ndarray], wishes: 
     if head and classes is not None:
         raise InputError(f"classes: {path.name} has a head of {architecture['classes']} outputs already; leave it out")
     settled = settle(dialect.name, architecture, wishes)
-    build, parameter_count = FAMILIES[settled.architecture["family"]]
-    arguments = {name: value for name, value in settled.architecture.items() if name != "family"}
-    try:
-        parameter_count(**arguments)
-    except InputError as error:
-        raise WeightsError(one_line(error), report) from None
-    net = build(**arguments)
+    net = build(**_arguments(settled.architecture))
     load_arrays(net, net_arrays(net) | found)
     report = replace(report, net=_what(net), assumed=settled.assumed)
     return Imported(_checkpoint(path, net, settled, report), report)
+
+
+def _arguments(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the function that builds the family."""
+    return {name: value for name, value in architecture.items() if name != "family"}
 
 
 def _compare(
@@ -200,7 +204,9 @@ def _compare(
     mis_shaped = {name: (array.shape, expected[name]) for name, array in found.items() if array.shape != expected[name]}
     known = set(theirs.values())
     others = [name for name in arrays if name not in known]
-    harmless = {name: bool(HARMLESS.fullmatch(name)) or not arrays[name].ndim for name in others}
+    # Counters are single whole numbers, such as SWA's n_averaged; a single float may scale a branch or the logits.
+    harmless = {name: bool(HARMLESS.fullmatch(name)) or (not arrays[name].ndim and arrays[name].dtype.kind in "iub")
+                for name in others}
     left_over, unknown = ([name for name in others if harmless[name] is wanted] for wanted in (True, False))
     net = f"resnet{architecture['depth']}"
     report = Report(

@@ -5,8 +5,9 @@ import zipfile
 import numpy as np
 
 from resnet_np.errors import CheckpointError
-from resnet_np.models.foreign.source import Source, damaged, one_line
+from resnet_np.models.foreign.source import Source, damaged
 from resnet_np.models.foreign.tensors import TENSOR_SLACK
+from resnet_np.words import one_line
 
 DIRECTORY_SLACK = 128 << 10  # bytes by which the directory may exceed a 16th of the file
 LOCAL_HEADER = 30  # bytes before the name of a member
@@ -35,7 +36,8 @@ def open_archive(source: Source) -> tuple[zipfile.ZipFile, dict[str, zipfile.Zip
         raise damaged(f"its members take {end:,} bytes of its {source.size:,}")
     total = sum(member.file_size for member in members.values())
     if total > 2 * source.size + TENSOR_SLACK:
-        raise CheckpointError(f"it announces {total:,} bytes of contents, too many for a file of {source.size:,}")
+        raise CheckpointError(f"it announces {total:,} bytes of contents, too many for a file of {source.size:,}; if it is "
+                              "compressed that well, save it again without: numpy.savez")
     return archive, members
 
 

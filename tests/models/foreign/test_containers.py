@@ -185,7 +185,7 @@ def test_other_files(refuse, content, message):
 def test_other_zips_and_tars(forge, refuse):
     assert "a zip of word/document.xml, a.txt, expected" in refuse(forge.archive([("word/document.xml", b""), ("a.txt", b"")]))
     assert "TorchScript" in refuse(forge.zip(b"}", {}, extra=[("net/code/__torch__.py", b"")]))
-    assert "resnet_np already" in refuse(forge.npz({"header": np.array("{}"), "parameter/w": np.ones(1)}))
+    assert "a checkpoint of resnet_np" in refuse(forge.npz({"header": np.array("{}"), "parameter/w": np.ones(1)}))
     assert "'weights.pth', expected files named storages, tensors, pickle" in refuse(forge.tar({"weights.pth": b"x"}))
     assert "a tar of storages, expected" in refuse(forge.tar({"storages": b"x"}))
 

@@ -6,7 +6,7 @@ import pytest
 from resnet_np.errors import CheckpointError
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.models.foreign.dialects import deduce, detect
-from resnet_np.models.foreign.layout import shapes
+from resnet_np.models.layout import shapes
 
 pytestmark = pytest.mark.nojit
 

@@ -66,7 +66,8 @@ def test_zip_bombs(forge, refuse):
     for lie in (1 << 30, 0xFFFFFFFF, 100):  # of the member's length, in the directory alone
         assert refuse(stream[:place] + struct.pack("<L", lie) + stream[place + 4:])
     content = forge.dict(w=forge.tensor(forge.storage("0", 8), [8], [1]))
-    assert "compressed" in refuse(forge.zip(content, {"0": np.zeros(1000, np.float32)}, method=zipfile.ZIP_DEFLATED))
+    assert "expected 8 numbers" in refuse(forge.zip(content, {"0": np.zeros(1000, np.float32)}, method=zipfile.ZIP_DEFLATED))
+    assert "too many for a file" in refuse(forge.zip(content, {"0": np.zeros(9 << 20, np.float32)}, method=zipfile.ZIP_DEFLATED))
     assert "unusual" in refuse(forge.zip(content, EIGHT, method=zipfile.ZIP_LZMA))
 
 
@@ -206,3 +207,10 @@ def test_a_file_that_shrinks(forge, write, arrays, monkeypatch):
     monkeypatch.setattr("resnet_np.models.foreign.source.os.fstat", lambda _: type("Status", (), {"st_size": size}))
     with pytest.raises(CheckpointError, match="became shorter while it was read"):
         read(path)
+
+
+def test_names_that_are_made_to_be_searched_for_long(forge, refuse):
+    """Patterns that backtrack need seconds for names of 100,000 letters."""
+    for name in (".optimizer." * 90_000 + "\n", "module." * 90_000, "layer1.0.se." * 40, "a\x1b[31m", ""):
+        header = {name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+        assert "expected 1 to 300 printable letters" in refuse(forge.safetensors(header, b"12345678"))

@@ -82,7 +82,7 @@ def test_pickles_that_grow(forge, refuse):
         "has a tuple as the key": b"}N" + b"\x85" * 40_000 + b"Ns",
         "tuple as the key of": forge.name("collections", "OrderedDict") + b"((N\x85Nll\x85R",
         "more than it holds": ordered + b"(" + b"h\x00h\x01R" * 5000 + b"t",
-        "operations": b"]" * 100_000,
+        "operations": b"]" * 200_000,
         "holds a set": b"\x8f" * 10_000,
         "memo entry": b"Nr\xff\xff\xff\x7f",
         "valid pickle": b"\x8e" + struct.pack("<Q", 1 << 50),

@@ -1,6 +1,7 @@
 """Files that PyTorch and safetensors write: every array has the bits that PyTorch reads."""
 
 import collections
+import zipfile
 
 import numpy as np
 import pytest
@@ -115,3 +116,35 @@ def test_published_weights(torch, shared):
     found = read(path)
     assert found.container == "torch stream" and len(found.arrays) == 97
     compare(found.arrays, torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+
+
+def test_a_zip_that_was_packed_again(torch, state, tmp_path):
+    """PyTorch reads it, too."""
+    torch.save(state, tmp_path / "net.pth")
+    with zipfile.ZipFile(tmp_path / "net.pth") as source:
+        with zipfile.ZipFile(tmp_path / "again.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+            for name in source.namelist():
+                packed.writestr(name, source.read(name))
+    assert (tmp_path / "again.pth").stat().st_size < (tmp_path / "net.pth").stat().st_size
+    compare(read(tmp_path / "again.pth").arrays, state)
+
+
+def test_numbers_that_are_not_those_of_the_tensor(torch, tmp_path):
+    """Their sign is turned when they are read."""
+    torch.save({"w": torch._neg_view(torch.ones(3))}, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="a tensor whose neg bit is set; save it after .resolve_neg"):
+        read(tmp_path / "net.pth")
+
+
+def test_arrays_of_numpy(torch, tmp_path):
+    torch.save({"state_dict": {"conv1.weight": np.ones(3)}}, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="expected tensors"):
+        read(tmp_path / "net.pth")
+    torch.save({"conv1.weight": np.ones(3)}, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="it holds NumPy's arrays in a file of PyTorch, expected tensors; numpy.savez"):
+        read(tmp_path / "net.pth")
+
+
+def test_a_loss_for_each_of_the_papers_steps(torch, state, tmp_path):
+    torch.save({"state_dict": state, "losses": [1 / step for step in range(1, 64_001)]}, tmp_path / "net.pth")
+    compare(read(tmp_path / "net.pth").arrays, state)

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -133,13 +134,23 @@ def test_a_normaliser_of_ones_own(resnet8, normaliser, mean, std):
     (None, {"stride_in": "1x1"}, "stride_in: it is for nets with bottlenecks, and this one has none"),
     (None, {"stride_in": "2x2"}, "stride_in: got '2x2', expected 3x3 or 1x1"),
     (None, {"normaliser": "imagnet"}, "normaliser: got 'imagnet', expected imagenet, cifar10, cifar10-0.2023, cifar100, or three"),
-    (None, {"normaliser": "1,2,3,4,5,0"}, "normaliser: std must be above 0"),
+    (None, {"normaliser": "0.1,0.2,0.3,4,5,0"}, "normaliser: std must be above 0"),
     (None, {"class_names": ["a", "b"]}, "class names: got 2, expected 10"),
     (None, {"class_names": ["a"] * 10}, "class names: 'a' occurs 10 times"),
-    (None, {"class_names": [*"abcdefghi", " "]}, "class names: ' ' occurs 1 times"),
+    (None, {"class_names": [*"abcdefghi", " "]}, "class names: number 10 is ' ', expected a text of 1 to 200 letters"),
+    (None, {"class_names": [*"abcdefghi", "a\x1b[31m"]}, r"class names: number 10 is 'a\x1b[31m', expected a text"),
+    (None, {"class_names": [*"abcdefghi", "b" * 201]}, "class names: number 10 is 'bbb"),
+    (None, {"class_names": range(10)}, "class names: number 1 is 0, expected a text"),
     (None, {"image_size": 0}, "image_size: got 0, expected a whole number of pixels from 1 to 1,024"),
     (None, {"image_size": 32.0}, "image_size: got 32.0"),
     (None, {"crop": 0.0}, "crop: got 0.0, expected a number from 0.1 to 1"),
+    (None, {"crop": True}, "crop: got True, expected a number"),
+    (None, {"normaliser": 5}, "normaliser: got a int, expected a name or a Normaliser"),
+    (None, {"class_names": 5}, "class names: got a int, expected a list of texts"),
+    (None, {"class_names": "abcdefghij"}, "class names: got a str, expected a list of texts"),
+    (None, {"classes": 0}, "classes: got 0, expected a whole number from 2 to 100,000"),
+    (None, {"classes": 10**12}, "classes: got 1000000000000, expected"),
+    (None, {"classes": 2.0}, "classes: got 2.0, expected"),
     (None, {"crop": float("nan")}, "crop: got nan"),
     (None, {"classes": 4}, "has a head of 10 outputs already"),
     ("resnet21", {}, "resnet20 and resnet26"),
@@ -160,11 +171,92 @@ def test_zeros_of_a_net_without_option_a(trained, written):
 def test_what_changes_nothing_is_left_over(resnet8, written):
     with np.load(resnet8[1]) as found:
         arrays = dict(found)
-    others = {"module.bn1.num_batches_tracked": np.array(7), "epoch": np.array(3), "n_averaged": np.array(2.5, np.float32),
+    others = {"module.bn1.num_batches_tracked": np.array(7), "epoch": np.array(3), "n_averaged": np.array(2),
               "module.optimizer.exp_avg": np.ones(3, np.float32), "module.criterion.weight": np.ones(10, np.float32)}
     report = load_weights(None, written(arrays | others)).report
     assert set(report.left_over) == {*others} and report.unknown == () and report.mapped == 37
     assert any(line.startswith("left over  5: ") and line.endswith(" and 2 more") for line in report.lines())
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.module.", "net.", "module.encoder_q.", "trunk.resnet."])
+@pytest.mark.parametrize("dialect", ["torchvision", "Hugging Face", "akamaster CIFAR"])
+def test_a_net_under_any_name(trained, spelled, written, dialect, prefix):
+    """And beside it what belongs to its training alone."""
+    net = trained("resnet8", width=2) if dialect == "akamaster CIFAR" else trained("resnet18", stem="imagenet", width=2, classes=3)
+    arrays = spelled(net_arrays(net), dialect, prefix) | {"criterion.weight": np.ones(3, np.float32)}
+    imported = load_weights(None, written(arrays))
+    assert same(imported.checkpoint.net, net) and imported.report.left_over == ("criterion.weight",)
+
+
+def test_two_nets_in_one_file(trained, spelled, written):
+    nets = {f"module.encoder_{name}.": net_arrays(trained("resnet8", width=2)) for name in "qk"}
+    arrays = {name: array for prefix, net in nets.items() for name, array in spelled(net, "torchvision", prefix).items()}
+    with pytest.raises(CheckpointError, match="it holds 2 nets, under module.encoder_q., module.encoder_k.; save one"):
+        load_weights(None, written(arrays))
+
+
+@pytest.mark.parametrize("name", ["logit_scale", "module.layer1.0.alpha"])
+def test_a_single_float_may_change_what_is_computed(resnet8, written, name):
+    """A residual branch times 0.25 (ReZero), logits times 14: another net."""
+    with np.load(resnet8[1]) as found:
+        arrays = dict(found)
+    with pytest.raises(CheckpointError, match=f"{name} has no place in it"):
+        load_weights(None, written(arrays | {name: np.array(0.25, np.float32)}))
+
+
+def test_ten_classes_of_an_imagenet_net_are_not_those_of_cifar(trained, written):
+    imported = load_weights(None, written(net_arrays(trained("resnet18", stem="imagenet", width=2, classes=10))))
+    assert imported.report.assumed["class_names"] == "class 0 to class 9"
+
+
+def test_half_precision_compressed(trained, tmp_path):
+    """Random numbers: deflate takes a tenth off, and float32 doubles the rest."""
+    net = trained("resnet18", width=16)
+    arrays = {name: array.astype(np.float16) for name, array in net_arrays(net).items()}
+    np.savez_compressed(tmp_path / "net.npz", **arrays)
+    found = net_arrays(load_weights(None, tmp_path / "net.npz").checkpoint.net)
+    assert sum(array.nbytes for array in found.values()) > 2.1 * (tmp_path / "net.npz").stat().st_size
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+
+
+def memory_of(path, **wishes):
+    """The most that loading takes, in bytes, and whether it is refused."""
+    tracemalloc.start()
+    try:
+        try:
+            imported = load_weights(None, path, **wishes)
+            refused = ""
+        except CheckpointError as error:
+            imported, refused = None, str(error)
+        return tracemalloc.get_traced_memory()[1], refused, imported
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_memory_of_a_net(trained, written, dtype):
+    """The numbers as float32, and the net: no gradients, which nobody asked for."""
+    path = written({name: array.astype(dtype) for name, array in net_arrays(trained("resnet18", width=40)).items()})
+    size = path.stat().st_size
+    peak, refused, imported = memory_of(path)
+    assert not refused and size > 8 << 20 and peak < (8 << 20) + (4 if dtype == np.float16 else 2) * size
+    assert all(parameter._grad is None for parameter in imported.checkpoint.net.named_parameters().values())
+
+
+@pytest.mark.parametrize("kind", ["no width", "empty blocks", "classes"])
+def test_a_file_that_announces_more_than_it_holds(trained, written, kind):
+    """Names, shapes or texts of what the file does not hold must not be made."""
+    arrays = dict(net_arrays(trained("resnet8", width=1)))
+    if kind == "no width":
+        arrays = {name: array[:0] for name, array in arrays.items()} | {"fc.bias": np.zeros(2_000_000, np.float16)}
+        arrays["fc.weight"] = np.zeros((2_000_000, 0), np.float16)
+    elif kind == "empty blocks":
+        arrays |= {f"layer{stage}.{i}.conv1.weight": np.zeros(0, np.float32) for stage in (1, 2, 3) for i in range(300)}
+    else:
+        arrays |= {"fc.weight": np.zeros((1_000_000, 4), np.float16), "fc.bias": np.zeros(1_000_000, np.float16)}
+    path = written(arrays)
+    peak, refused, _ = memory_of(path)
+    assert "make up no net that can be built" in refused and peak < (16 << 20) + 4 * path.stat().st_size
 
 
 # A net, or the name of one
@@ -237,6 +329,9 @@ def test_a_checkpoint_of_ours(trained, tmp_path):
     assert (imported.checkpoint.metadata, imported.checkpoint.image_size, imported.checkpoint.crop) == ({"epoch": 3}, 48, 0.75)
     assert imported.report.lines() == ["file       best.npz: npz, names of a resnet_np checkpoint",
                                        "net        plain8, no shortcuts, width 2, 10 classes", "mapped     37 tensors"]
+    with np.load(tmp_path / "best.npz") as arrays:  # packed again in another order
+        np.savez(tmp_path / "again.npz", **dict(sorted(arrays.items(), reverse=True)))
+    assert same(load_weights(None, tmp_path / "again.npz").checkpoint.net, net)
     other = build("plain8", width=2, seed=5)
     load_weights(other, tmp_path / "best.npz")
     assert same(other, net) and other.children["layer3"].children["0"].children["bn2"].eps == 1e-3

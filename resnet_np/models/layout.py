@@ -1,12 +1,21 @@
-"""Every tensor that a net has, by name, without building it: what a weight file is held against."""
+"""Every tensor that a net has, by name, without building it: what is counted, and what a weight file is held against.
 
+He et al. 2015, section 4.2 (CIFAR) and table 1 (ImageNet).
+"""
+
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from resnet_np.models.resnet_cifar import STAGES
-from resnet_np.models.resnet_imagenet import BLOCKS, BOTTLENECKS
-
+STAGES = 3  # of a CIFAR net, each of as many blocks
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of each stage
+BOTTLENECKS = (50, 101, 152)
 EXPANSION = 4  # filters of a bottleneck's last convolution for one of its others
+
+
+def parameters(architecture: Mapping[str, Any]) -> int:
+    """How many numbers the net learns."""
+    return sum(math.prod(shape) for name, shape in shapes(architecture).items() if ".running_" not in name)
 
 
 def shapes(architecture: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

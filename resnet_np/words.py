@@ -1,0 +1,16 @@
+"""Text of others in lines of ours: what a file holds as a name may be anything, and long."""
+
+from typing import Any
+
+LONGEST_NAME = 200  # letters of a class or a data set; ImageNet's longest has 40
+
+
+def one_line(text: Any, length: int = 200) -> str:
+    """The first letters of it on one line, blanks for what cannot be printed; of an empty text its type."""
+    letters = "".join(letter if letter.isprintable() else " " for letter in str(text)[:length])
+    return " ".join(letters.split()) or type(text).__name__
+
+
+def fits_on_a_line(name: Any, longest: int = LONGEST_NAME) -> bool:
+    """Whether it is a text that can be printed as it is, in a table or beside a picture."""
+    return isinstance(name, str) and name.isprintable() and bool(name.strip()) and len(name) <= longest
