@@ -35,6 +35,7 @@ BATCH = 32  # pictures that are begun together: so many still have to finish aft
 MAX_THREADS = 8  # each holds one photo at full size
 LEFT_BEHIND = "__MACOSX"  # a folder that macOS packs into its archives, beside what was meant
 EXPECTED = "expected train/<class>/* and test/<class>/*, or <class>/*"
+UNREAD = frozenset(".heic .heif .avif .jxl .jp2 .dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .psd .svg .eps".split())  # pictures, too
 TAKEN = ("cifar10", "shapes10", "custom")  # names that mean other data sets
 
 Say = Callable[[str], None]
@@ -126,7 +127,7 @@ def _files(groups: dict[str, Path], test: bool, say: Say) -> list[_File]:
 
 
 def _pictures(group: Path, say: Say) -> list[Path]:
-    files, folders = [], []
+    files, folders, others = [], [], []
     for entry in sorted(os.listdir(group)):
         path = group / entry
         if entry.startswith("."):
@@ -135,6 +136,11 @@ def _pictures(group: Path, say: Say) -> list[Path]:
             folders.append(entry)
         elif path.suffix.lower() in photos.SUFFIXES:  # even a broken link, which is listed when it is read
             files.append(path)
+        elif path.suffix.lower() in UNREAD:
+            others.append(entry)
+    if others:
+        say(f"{group}: {len(others):,} of its pictures are of a kind that is not read ({_listed(others)}); save them as JPEG or "
+            "PNG")
     if folders:
         say(f"{group}: {_listed(folders)} in it is not read; pictures must lie in the folder of their class itself")
     if not files:

@@ -9,6 +9,8 @@ import contextlib
 import ctypes
 import logging
 import math
+import mmap
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ MAX_IMAGE_SIZE = 1024  # pixels; a net that sees more than 600 is rare
 MIN_CROP = 0.1
 MAX_RESIZED = 1 << 24  # pixels; only pictures hundreds of times as long as wide have more, a 1 x 65,000 one billions
 _PIECE = 1 << 20  # pixels that are in float64 at a time
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of a JPEG: not a byte 255 among the numbers, nor a restart within a scan
 
 BITS_PER_SAMPLE = 258  # TIFF's number of the tag
 ORIENTATION = 0x0112  # EXIF's number of the tag; its values 2 to 8 are these transpositions, named as by Image.Transpose
@@ -120,9 +123,9 @@ def decode(path: Path) -> "Image.Image":
             if limit and math.prod(picture.size) > limit:  # Pillow itself only warns, up to twice as many
                 raise DataError(f"{named(path)}: has {picture.width:,} x {picture.height:,} pixels, expected at most {limit:,} "
                                 "in all (Pillow's limit against decompression bombs); make it smaller")
-            if picture.format in ("JPEG", "MPO") and (scans := _count(stream, b"\xff\xda")) > MAX_SCANS:
-                raise DataError(f"{named(path)}: goes over its picture {scans:,} times, expected at most {MAX_SCANS} scans; "
-                                "such a file is made to keep you waiting: save it again, or leave it out")
+            if picture.format in ("JPEG", "MPO") and _scans(stream) > MAX_SCANS:
+                raise DataError(f"{named(path)}: goes over its picture more than {MAX_SCANS} times; such a file is made to keep "
+                                "you waiting: save it again, or leave it out")
             # No draft mode, in which a JPEG is decoded at half the size or less: its pixels are not those of Resize.
             picture.load()
             return _rgb(_upright(picture))
@@ -141,13 +144,21 @@ def decode(path: Path) -> "Image.Image":
                             "or save it as JPEG or PNG") from None
 
 
-def _count(stream: BinaryIO, mark: bytes) -> int:
-    """How often `mark` occurs in the file; the stream stays where it is."""
-    place = stream.tell()
-    stream.seek(0)
-    found = stream.read().count(mark)
-    stream.seek(place)
-    return found
+def _scans(stream: BinaryIO) -> int:
+    """How many scans the first picture of a JPEG has, at most MAX_SCANS + 1; the stream stays where it is.
+
+    What lies in a segment, a thumbnail say, or behind the picture, as the film of a phone's moving photo, does not count.
+    """
+    scans, place = 0, 2
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        while scans <= MAX_SCANS and (mark := _MARKER.search(content, place)):
+            place, kind = mark.end(), content[mark.end() - 1]
+            if kind == 0xD9:  # the end of the picture
+                break
+            scans += kind == 0xDA
+            if kind not in (0x01, 0xD8):  # all others say how long they are
+                place += int.from_bytes(content[place:place + 2], "big")
+    return scans
 
 
 def fit(picture: "Image.Image", image_size: int, crop: float) -> np.ndarray:
@@ -227,7 +238,11 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
         # Pillow would clip at 255. It spreads PPM's deeper levels over 16 bits, too, but leaves the 12 bits of a TIFF as they are.
         white = 4095 if getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE) == (12,) else 65535
         levels = (np.arange(65536).clip(0, white) * 255 + white // 2) // white
-        picture = Image.fromarray(levels.astype(np.uint8)[np.asarray(picture)])
+        clear = picture.info.get("transparency")  # of a PNG: the level that is no part of the picture
+        deep = np.asarray(picture)
+        picture = Image.fromarray(levels.astype(np.uint8)[deep])
+        if isinstance(clear, int):
+            picture.putalpha(Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8)))
     elif picture.mode in ("I", "F"):
         picture = Image.fromarray(_stretched(np.asarray(picture)))
     if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:

@@ -96,7 +96,7 @@ def test_pixels_are_those_of_photos(tmp_path, look, rng):
 
 def test_what_is_not_a_picture_is_ignored(pets, look, said, assert_same_pictures, draw):
     expected = look(pets)
-    for name in ("Thumbs.db", ".DS_Store", "labels.txt", ".hidden.png", "photo.heic", "png"):
+    for name in ("Thumbs.db", ".DS_Store", "labels.txt", ".hidden.png", "png"):
         (pets / "cat" / name).write_bytes(b"x")
     (pets / "labels.csv").write_text("x")
     draw(pets / ".git", 3)
@@ -104,6 +104,15 @@ def test_what_is_not_a_picture_is_ignored(pets, look, said, assert_same_pictures
     del said[:]
     assert_same_pictures(look(pets), expected)
     assert len(said) == 1
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_counted(pets, look, said, assert_same_pictures):
+    expected = look(pets)
+    for name in ("one.HEIC", "two.avif"):
+        (pets / "cat" / name).write_bytes(b"x")
+    del said[:]
+    assert_same_pictures(look(pets), expected)
+    assert "cat: 2 of its pictures are of a kind that is not read ('one.HEIC', 'two.avif'); save them" in said[0]
 
 
 @pytest.mark.parametrize("suffix", ["JPG", "Jpeg", "PNG", "tif", "webp", "GIF", "bmp", "ppm", "jfif"])

@@ -151,6 +151,15 @@ def test_a_transparent_colour_without_a_palette(save):
     assert photos.read(path, image_size=1).shown[0].tolist() == [[255] * 3, [4, 5, 6]]
 
 
+def test_the_clear_level_of_a_16_bit_picture(tmp_path):
+    """A PNG may name one level that is no part of the picture: white paper, as where there are 8 bits."""
+    levels = np.full((8, 8), 40_000, np.uint16)
+    levels[:4] = 12_345
+    Image.fromarray(levels).save(tmp_path / "deep.png", transparency=12_345)
+    found = photos.read(tmp_path / "deep.png", image_size=8).pixels
+    assert (found[:, :4] == 255).all() and (found[:, 4:] == round(40_000 * 255 / 65535)).all()
+
+
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
 def test_16_bits_are_scaled_and_not_clipped(save, form):
     deep = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]], np.uint16)
