@@ -36,13 +36,21 @@ def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
 
 
 def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:
-    """What to read: what the user gave, else what the run was trained on, if that can still be found."""
-    origin = str(dataset.get("origin", ""))
+    """What to read: what the user gave, else what the run was trained on. Raises InputError if that cannot be found any more.
+
+    None: CIFAR-10 itself, wherever it is.
+    """
+    origin, name = str(dataset.get("origin", "")), dataset.get("name")
     if given or not dataset:
         return given
     if origin and Path(origin).exists():
         return origin
-    return "shapes10" if dataset.get("name") == "shapes10" else None
+    if name == "shapes10":
+        return name
+    if name == "cifar10" and dataset.get("official"):
+        return None
+    raise InputError(f"--data: the pictures that the run was trained on ({origin}) are not there any more; say where they are with "
+                     "--data PATH")
 
 
 def apply_machine(options: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ class Config(Recipe):
                 refuse(name, getattr(self, name), f"it to be left out: {self.model} has no such choice")
         if family == "imagenet" and depth not in BOTTLENECKS and self.stride_in != type(self).stride_in:
             refuse("stride_in", self.stride_in, f"it to be left out: {self.model} has no bottlenecks")
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 0:
+        if self.width < 0:
             refuse("width", self.width, "a whole number of at least 0")
 
 

@@ -43,15 +43,17 @@ class FinetuneConfig(Recipe):
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.freeze, int):  # as one writes it in Python
+            object.__setattr__(self, "freeze", str(self.freeze))
         super().__post_init__()
         if not self.weights:
             refuse("weights", "nothing", "the weights to start from")
         if self.freeze not in ("none", "trunk") and not (self.freeze.isdecimal() and 1 <= int(self.freeze) <= 99):
             refuse("freeze", self.freeze, "none, trunk or a number of stages")
-        if isinstance(self.unfreeze_at, bool) or not isinstance(self.unfreeze_at, int) or self.unfreeze_at < 0:
+        if self.unfreeze_at < 0:
             refuse("unfreeze_at", self.unfreeze_at, "a whole number of at least 0")
         if self.unfreeze_at > self.epochs:
-            refuse("unfreeze_at", self.unfreeze_at, f"one of the {self.epochs} epochs")
+            refuse("unfreeze_at", self.unfreeze_at, f"one of the {self.epochs} epochs (2 in preset gradual: give more --epochs)")
         if self.unfreeze_at and self.freeze == "none":
             refuse("unfreeze_at", self.unfreeze_at, "a --freeze that it ends")
         if not 0 <= self.head_lr_mult < math.inf:

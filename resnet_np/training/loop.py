@@ -15,7 +15,7 @@ from resnet_np.backend import on_device
 from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
-from resnet_np.training import diagnosis, provenance, report
+from resnet_np.training import diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
@@ -230,7 +230,8 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         f"({last.count:,} pictures)"
     )
     say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")
-    run.describe_pictures()
+    if not run.describe_pictures():
+        say(f"           too few for that: {novelty.LEAST} training pictures are needed, and predict gives no caution")
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result
 

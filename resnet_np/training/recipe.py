@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
@@ -10,6 +11,20 @@ from resnet_np.models.checkpoint import LARGEST_IMAGE
 from resnet_np.optim import CosineSchedule, OneCycle, StepSchedule
 
 Schedule = StepSchedule | CosineSchedule | OneCycle
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# By the type of a field's default: what to expect, and whether a value is such.
+KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: ("a number", _is_number),
+    str: ("a text", lambda value: isinstance(value, str)),
+    tuple: ("numbers", lambda value: isinstance(value, tuple) and all(map(_is_number, value))),
+}
 
 
 def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -62,6 +77,9 @@ class Recipe:
             value, choices = getattr(self, item.name), item.metadata["choices"]
             if choices and value not in choices:
                 refuse(item.name, value, f"one of {', '.join(choices)}")
+            kind, fits = KINDS[type(item.default)]
+            if not fits(value):
+                refuse(item.name, value, kind)
         for name, least in {
             "epochs": 1,
             "batch_size": 2,
@@ -73,11 +91,7 @@ class Recipe:
             "seed": 0,
             "split_seed": 0,
         }.items():
-            if (
-                isinstance(getattr(self, name), bool)
-                or not isinstance(getattr(self, name), int)
-                or getattr(self, name) < least
-            ):
+            if getattr(self, name) < least:
                 refuse(name, getattr(self, name), f"a whole number of at least {least}")
         if self.image_size > LARGEST_IMAGE:
             refuse("image_size", self.image_size, f"at most {LARGEST_IMAGE:,}")
@@ -125,8 +139,8 @@ class Recipe:
             )
         try:
             return cls(**(values | {"milestones": tuple(values.get("milestones", cls.milestones))}))
-        except TypeError as error:
-            raise InputError(f"config: a value has the wrong type ({error})") from error
+        except (TypeError, InputError) as error:  # TypeError: milestones that are no list
+            raise InputError(f"config: {error}") from error
 
 
 def refuse(name: str, value: Any, expected: str) -> NoReturn:

@@ -53,6 +53,7 @@ def test_commands(photos, tmp_path, cupy, capsys):
 def test_a_machine_that_lacks_it(monkeypatch, capsys):
     """What the doctor is for."""
     monkeypatch.setenv("RESNET_NP_BACKEND", "cupy")
+    monkeypatch.setattr(backend, "_chosen", None)
     monkeypatch.setattr(backend, "_usable", {})
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert main(["train"]) == 2

@@ -1,11 +1,13 @@
 """`resnet-np finetune`, as a user runs it: foreign weights or a run, CIFAR's format or a folder of pictures."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,20 @@ def test_bad_requests_are_one_line(arguments, words, photos, weights, tmp_path, 
     assert run("finetune", *given, "--data", photos) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1 and not list(tmp_path.glob("runs/*"))
+
+
+def test_pictures_that_moved(photos, weights, tmp_path, monkeypatch, capsys):
+    """Others must not be fetched in their place."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photos, "here")
+    assert run("finetune", weights, "--data", "here", "--epochs", "1", "--batch-size", "16", "--out", "run") == 0
+    assert "too few for that: 200 training pictures are needed, and predict gives no caution" in capsys.readouterr().out
+    Path("here").rename("there")
+    for arguments in (("finetune", "--resume", "--out", "run"), ("evaluate", "run"), ("show", "run", "confusion")):
+        assert run(*arguments) == 2
+        out, error = capsys.readouterr()
+        assert error.count("\n") == 1 and "are not there any more; say where they are with --data PATH" in error
+    assert run("finetune", "--resume", "--out", "run", "--data", "there") == 0
 
 
 def test_each_command_resumes_its_own_runs(photos, weights, tmp_path, capsys):

@@ -207,6 +207,9 @@ def test_another_size(source, recipe, pictures, folder):
     ({"weights": ""}, "--weights: got nothing"),
     ({"freeze": "head"}, "--freeze: got head"), ({"freeze": "0"}, "--freeze: got 0"),
     ({"unfreeze_at": 2}, "--unfreeze-at: got 2, expected a --freeze that it ends"),
+    ({"freeze": None}, "--freeze: got None, expected a text"), ({"unfreeze_at": True}, "--unfreeze-at: got True, expected a whole"),
+    ({"head_lr_mult": "a"}, "--head-lr-mult: got a, expected a number"), ({"stage_lr_mult": None}, "--stage-lr-mult: got None"),
+    ({"fused": 1}, "--fused: got 1, expected True or False"), ({"milestones": [0.5]}, "--milestones: got .0.5., expected numbers"),
     ({"head_lr_mult": -1}, "--head-lr-mult: got -1"),
     ({"stage_lr_mult": -0.5}, "--stage-lr-mult: got -0.5"), ({"stage_lr_mult": 1e300}, "--stage-lr-mult: got 1e.300"),
     ({"unfreeze_at": 3, "freeze": "trunk"}, "--unfreeze-at: got 3, expected one of the 2 epochs"),
@@ -215,6 +218,10 @@ def test_another_size(source, recipe, pictures, folder):
 def test_nonsense_is_refused(recipe, changes, words):
     with pytest.raises(InputError, match=words):
         recipe(**changes)
+
+
+def test_stages_may_be_numbers_in_python():
+    assert finetune_preset("whole", weights="w", freeze=2) == finetune_preset("whole", weights="w", freeze="2")
 
 
 def test_the_defaults_are_a_preset():

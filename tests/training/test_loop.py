@@ -138,7 +138,10 @@ def test_resume_refuses_another_run(recipe, pictures, folder):
     with pytest.raises(CheckpointError, match="another net"):
         run(recipe(model="resnet14"), pictures, folder, resume=True)
     pictures.train_labels = 1 - pictures.train_labels
-    with pytest.raises(CheckpointError, match="other pictures"):
+    with pytest.raises(CheckpointError, match="the pictures that the run was trained on have changed since it began; restore them"):
+        run(recipe(), pictures, folder, resume=True)
+    pictures.origin = "elsewhere"
+    with pytest.raises(CheckpointError, match=r"trained on \(.*\) are others than .* at elsewhere; give its own with --data"):
         run(recipe(), pictures, folder, resume=True)
     assert folder.last.read_bytes() == before
 
