@@ -41,6 +41,13 @@ def pytest_runtest_setup(item):
         _torch()
 
 
+@pytest.fixture(autouse=True)
+def backend_as_before(monkeypatch):
+    """A command chooses the backend for the rest of its process, which is not the rest of the tests."""
+    backend = importlib.import_module("resnet_np.backend")
+    monkeypatch.setattr(backend, "_chosen", backend._chosen)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
