@@ -49,7 +49,7 @@ def detect(arrays: Mapping[str, np.ndarray]) -> Dialect:
 def _place(arrays: Mapping[str, np.ndarray]) -> tuple[str, bool]:
     """What stands before the names of the net, and whether it is one of Hugging Face."""
     found = [(name.removesuffix(anchor), anchor == ANCHORS[1]) for name in arrays for anchor in ANCHORS
-             if name == anchor or name.endswith(f".{anchor}")]
+             if (name == anchor or name.endswith(f".{anchor}")) and not HARMLESS.fullmatch(name)]
     if not found:
         raise CheckpointError(
             f"its tensors have the names {listing(arrays)}, which are those of no ResNet of torchvision, timm, Hugging Face or the "

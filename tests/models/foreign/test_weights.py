@@ -183,9 +183,9 @@ def test_what_changes_nothing_is_left_over(resnet8, written):
 def test_a_net_under_any_name(trained, spelled, written, dialect, prefix):
     """And beside it what belongs to its training alone."""
     net = trained("resnet8", width=2) if dialect == "akamaster CIFAR" else trained("resnet18", stem="imagenet", width=2, classes=3)
-    arrays = spelled(net_arrays(net), dialect, prefix) | {"criterion.weight": np.ones(3, np.float32)}
-    imported = load_weights(None, written(arrays))
-    assert same(imported.checkpoint.net, net) and imported.report.left_over == ("criterion.weight",)
+    training = {"criterion.weight": np.ones(3, np.float32), "optimizer.layer1.0.conv1.weight": np.ones(3, np.float32)}
+    imported = load_weights(None, written(spelled(net_arrays(net), dialect, prefix) | training))
+    assert same(imported.checkpoint.net, net) and imported.report.left_over == tuple(training)
 
 
 def test_two_nets_in_one_file(trained, spelled, written):
