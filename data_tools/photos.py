@@ -35,7 +35,8 @@ MAX_IMAGE_SIZE = 1024  # pixels; a net that sees more than 600 is rare
 MIN_CROP = 0.1
 MAX_RESIZED = 1 << 24  # pixels; only pictures hundreds of times as long as wide have more, a 1 x 65,000 one billions
 _PIECE = 1 << 20  # pixels that are in float64 at a time
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of a JPEG: not a byte 255 among the numbers, nor a restart within a scan
+# Of a JPEG. Any other byte behind a 255, a restart within a scan say, neither begins nor ends a part of the file.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 
 BITS_PER_SAMPLE = 258  # TIFF's number of the tag
 ORIENTATION = 0x0112  # EXIF's number of the tag; its values 2 to 8 are these transpositions, named as by Image.Transpose
@@ -156,7 +157,7 @@ def _scans(stream: BinaryIO) -> int:
             if kind == 0xD9:  # the end of the picture
                 break
             scans += kind == 0xDA
-            if kind not in (0x01, 0xD8):  # all others say how long they are
+            if kind != 0xD8:  # all others say how long they are
                 place += int.from_bytes(content[place:place + 2], "big")
     return scans
 

@@ -164,10 +164,10 @@ def cupy() -> ModuleType:
         try:  # a product and a sum: cuBLAS, and NVRTC with its headers, which a driver alone does not bring
             one = module.ones((2, 2), "float32")
             (one @ one).sum()
-        except MemoryError as error:
-            raise BackendError(f"backend cupy: the device's memory is full ({_first_line(error)}); nvidia-smi lists who holds it: "
-                               "end that, or choose another backend (--backend numba)") from error
         except Exception as error:  # each library has its own
+            if isinstance(error, MemoryError) or "MemoryAllocation" in str(error):  # of CuPy's pool; of the driver, before that
+                raise BackendError(f"backend cupy: the device's memory is full ({_first_line(error)}); nvidia-smi lists who holds "
+                                   "it: end that, or choose another backend (--backend numba)") from error
             raise BackendError(f"backend cupy: CuPy cannot compute here ({_first_line(error)}); {_INSTALL}") from error
         _usable["cupy"] = module
     return _usable["cupy"]

@@ -34,10 +34,20 @@ def carry_out(program: str, command: Callable[[], int | None], *, without_memory
             print(f"{program}: the GPU reports {error}; see nvidia-smi, or choose --backend numba", file=sys.stderr)
             return 1
         finally:
-            sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
+            if sys.stdout:  # a program may be started without one
+                sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
+    except OSError as error:
+        _discard_output()
+        print(f"{program}: cannot go on: {error}", file=sys.stderr)
+        return 1
+
+
+def _discard_output() -> None:
+    """What is still to be written would only fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_of_cupy(error: Exception) -> bool:

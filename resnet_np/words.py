@@ -1,5 +1,6 @@
 """Text of others in lines of ours: what a file holds as a name may be anything, and long."""
 
+import unicodedata
 from typing import Any
 
 LONGEST_NAME = 200  # letters of a class or a data set; ImageNet's longest has 40
@@ -12,5 +13,9 @@ def one_line(text: Any, length: int = 200) -> str:
 
 
 def fits_on_a_line(name: Any, longest: int = LONGEST_NAME) -> bool:
-    """Whether it is a text that can be printed as it is, in a table or beside a picture."""
-    return isinstance(name, str) and name.isprintable() and bool(name.strip()) and len(name) <= longest
+    """Whether it is a text that can be printed as it is, in a table or beside a picture; a blank of any width is a letter."""
+    return isinstance(name, str) and all(map(_is_shown, name)) and bool(name.strip()) and len(name) <= longest
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"  # Python prints no blank but the common one

@@ -1,6 +1,7 @@
 """resnet-np convert"""
 
 import argparse
+import os
 from pathlib import Path
 
 from resnet_np.errors import InputError
@@ -50,13 +51,13 @@ def check_target(path: Path, suffixes: tuple[str, ...], command: str, force: boo
     """Raises InputError if `path` is no place to write such a file to."""
     if path.suffix not in suffixes:
         raise InputError(f"{command}: {path} is to be written, expected a name that ends in {' or '.join(suffixes)}")
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:  # Path.exists raises for names that are too long
         raise InputError(f"{command}: {path} is there already; choose another name, or replace it with --force")
 
 
 def _names(path: Path) -> list[str]:
     """The lines of a text file."""
-    if path.exists() and not path.is_file():  # to open a pipe is to wait
+    if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe is to wait
         raise InputError(f"--classes: {path} is no file; give a text of one class name a line")
     try:
         with path.open("rb") as stream:

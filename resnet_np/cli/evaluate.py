@@ -42,13 +42,14 @@ def run(options: argparse.Namespace) -> None:
 
     trained_on = checkpoint.metadata.get("dataset", {})
     pictures = data_sets.of(checkpoint, options.data, "evaluate", lambda line: print(line, file=notes))
+    origin = provenance.place(trained_on.get("origin", "memory"))
     if trained_on and trained_on["digest"] != provenance.fingerprint(pictures)["digest"]:
         if options.split != "test":
             raise InputError(
-                f"--split {options.split}: the net was trained on other pictures ({trained_on['origin']}) than {pictures.origin}, "
+                f"--split {options.split}: the net was trained on other pictures ({origin}) than {pictures.origin}, "
                 "whose split is another; give its own with --data"
             )
-        print(f"note       the net was trained on other pictures: {trained_on['origin']}", file=notes)
+        print(f"note       the net was trained on other pictures: {origin}", file=notes)
     images, labels = pictures.test_images, pictures.test_labels
     if options.split != "test":
         split_seed = checkpoint.metadata.get("config", {}).get("split_seed", 0)
@@ -57,9 +58,9 @@ def run(options: argparse.Namespace) -> None:
         images, labels = pictures.train_images[chosen], pictures.train_labels[chosen]
     size = checkpoint.image_size
     batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=evaluation_batch(size), image_size=size)
-    report.announce_compiling(lambda line: print(line, file=notes, flush=True))
     checkpoint.net.to_device()
-    result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
+    with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
+        result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
     plot = options.plot or path.with_name(f"confusion-{options.split}.png")
     if options.json:
         print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))

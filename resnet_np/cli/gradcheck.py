@@ -1,6 +1,7 @@
 """resnet-np gradcheck"""
 
 import argparse
+import functools
 import json
 import textwrap
 from typing import TYPE_CHECKING
@@ -30,21 +31,21 @@ def run(options: argparse.Namespace) -> None:
 def _table(*, as_json: bool) -> None:
     from resnet_np import backend
     from resnet_np.gradcheck import rules, table
+    from resnet_np.training import report
 
-    say = (lambda *_: None) if as_json else print
+    say = (lambda *_: None) if as_json else functools.partial(print, flush=True)
     say(f"Backend {backend.current()}, float64: gradients written by hand against centred finite differences.")
-    if backend.current() == "numba":
-        say("The first time, kernels are compiled for float64: half a minute.")
     say(f"\n{'':38}{'compared':>9}{'worst':>9}{'bar':>7}   kernels ({backend.FILES[backend.current()]}.py)")
-    rows = []
-    for subject in table.subjects():
-        rows.append(table.run(subject))
-        say(_line(rows[-1]))
-    say("\nWhat must hold and shows in no gradient:")
-    holding = {}
-    for rule in rules.RULES:
-        name, holding[name] = rules.name_of(rule), rules.broken(rule)
-        say(f"{name:61}   {'WRONG: ' + holding[name] if holding[name] else 'ok'}")
+    rows: list[table.Row] = []
+    holding: dict[str, str] = {}
+    with report.compiling_announced(say):
+        for subject in table.subjects():
+            rows.append(table.run(subject))
+            say(_line(rows[-1]))
+        say("\nWhat must hold and shows in no gradient:")
+        for rule in rules.RULES:
+            name, holding[name] = rules.name_of(rule), rules.broken(rule)
+            say(f"{name:61}   {'WRONG: ' + holding[name] if holding[name] else 'ok'}")
     failed = [row.name for row in rows if not row.passes] + [name for name, why in holding.items() if why]
     if as_json:
         print(json.dumps({"backend": backend.current(), "passes": not failed, "gradients": [row.to_json() for row in rows],
@@ -69,7 +70,7 @@ def _mutants(*, as_json: bool) -> None:
     from resnet_np.gradcheck import planting
 
     say = (lambda *_: None) if as_json else print
-    say("Bugs are planted in a copy of the package, one at a time; each must be caught. A minute or two.\n")
+    say("Bugs are planted in copies of the package, one in a copy; each must be caught. A few minutes.\n")
     found = []
     for verdict in planting.verdicts():
         found.append(verdict)

@@ -8,6 +8,7 @@ from typing import Any
 
 from resnet_np import backend
 from resnet_np.errors import InputError
+from resnet_np.words import one_line
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +41,17 @@ def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:
 
     None: CIFAR-10 itself, wherever it is.
     """
-    origin, name = str(dataset.get("origin", "")), dataset.get("name")
+    origin, name = dataset.get("origin", ""), dataset.get("name")
     if given or not dataset:
         return given
-    if origin and Path(origin).exists():
+    if origin and os.path.exists(origin):  # of any letters, which Path.exists does not forgive
         return origin
     if name == "shapes10":
         return name
     if name == "cifar10" and dataset.get("official"):
         return None
-    raise InputError(f"--data: the pictures that the run was trained on ({origin}) are not there any more; say where they are with "
-                     "--data PATH")
+    raise InputError(f"--data: the pictures that the run was trained on ({one_line(origin, 300)}) are not there any more; say "
+                     "where they are with --data PATH")
 
 
 def apply_machine(options: argparse.Namespace) -> None:

@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     # never did.
     free = not options.backend and not options.threads and backend.VARIABLE not in os.environ
     with backend.using("numpy" if free and len(read) <= FEW else backend.current()):
-        report.announce_compiling(lambda line: print(line, file=notes, flush=True))
         checkpoint.net.to_device()
-        _answer(read, checkpoint, options.top)
+        with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
+            _answer(read, checkpoint, options.top)
     if options.json:
         print(json.dumps({"photos": [_as_json(photo) for photo in asked]}, ensure_ascii=not columns.can_show("飞机")))
     elif read:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     if options.backend == "cupy" and what not in WHOLE_SET:
         raise InputError(f"--backend cupy: {what} is drawn from arrays in the computer's memory; leave it out")
     shared.apply_machine(options)
-    if what == "curves" and options.run.is_dir():  # a run that has no best weights yet can be drawn too
+    if what == "curves" and os.path.isdir(options.run):  # a run that has no best weights yet can be drawn too
         path, figure, text = options.run / "metrics.jsonl", *_curves(_metrics(options.run))
     else:
         path, checkpoint = weights.load(options.run, "show", print, headless=what in ("filters", "features"))
@@ -69,10 +70,14 @@ def run(options: argparse.Namespace) -> None:
     print(f"plot       {plot}")
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _beside(run: Path, what: str, picture: str | None) -> Path:
     """RUN/gradcam-7.png; beside a file net.npz, net-gradcam-7.png."""
     name = f"{what}-{Path(picture).stem}.png" if picture else f"{what}.png"
-    return run / name if run.is_dir() else run.with_name(f"{run.stem}-{name}")
+    return run / name if os.path.isdir(run) else run.with_name(f"{run.stem}-{name}")
 
 
 def _draw(what: str, checkpoint: "Checkpoint", options: argparse.Namespace) -> "tuple[Figure, str]":
@@ -87,8 +92,9 @@ def _draw(what: str, checkpoint: "Checkpoint", options: argparse.Namespace) -> "
         return filters(weight), f"{len(weight)} filters of conv1"
     if what in ONE_PICTURE:
         from resnet_np import backend
+        from resnet_np.training import report
 
-        with backend.using(options.backend or "numpy"):  # one picture: not worth compiling kernels for
+        with backend.using(options.backend or "numpy"), report.compiling_announced(_say):  # numpy: for one picture no kernels
             picture, name, label = _picture(checkpoint, options)
             return (_features if what == "features" else _gradcam)(checkpoint, picture, name, label, options)
     return _confusion(checkpoint, options) if what == "confusion" else _mistakes(checkpoint, options)
@@ -180,9 +186,9 @@ def _answers(checkpoint: "Checkpoint", options: argparse.Namespace) -> "tuple[An
     pictures, size = data_sets.of(checkpoint, options.data, "show", print), checkpoint.image_size
     batches = evaluation_batches(pictures.test_images, pictures.test_labels, checkpoint.normaliser,
                                  batch_size=evaluation_batch(size), image_size=size)
-    report.announce_compiling(print)
     checkpoint.net.to_device()
-    found = answers(checkpoint.net, batches)
+    with report.compiling_announced(_say):
+        found = answers(checkpoint.net, batches)
     if not np.isfinite(found.probabilities).all():
         raise CheckpointError("show: the net's answers are not finite; its weights are damaged")
     return found, pictures.test_images

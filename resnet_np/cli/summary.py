@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from resnet_np import backend
     from resnet_np.models import build, parse_name
+    from resnet_np.models.arguments import MOST_CLASSES
     from resnet_np.models.summary import summarise
 
     name = parse_name(options.model)
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     for flag, value, least, most in (
         ("--image-size", size, 4, 1024),
         ("--batch-size", options.batch_size, 1, 1_000_000),
-        ("--classes", classes, 2, 100_000),
+        ("--classes", classes, 2, MOST_CLASSES),
     ):
         if not least <= value <= most:
             raise InputError(f"{flag}: got {value}, expected a whole number from {least} to {most:,}")

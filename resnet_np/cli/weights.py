@@ -1,5 +1,6 @@
 """Weights that the user names: a run's folder, a checkpoint, or somebody else's weight file."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,9 @@ def load(
     from resnet_np.models import load_checkpoint, load_weights
     from resnet_np.models.foreign.weights import HeadlessError
 
-    if given.is_dir():
+    if os.path.isdir(given):
         path = given / "best.npz"
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise CheckpointError(f"{command}: the folder {given} holds no best.npz; name one that train or finetune wrote")
         if all(wish is None for wish in wishes.values()):
             return path, load_checkpoint(path)

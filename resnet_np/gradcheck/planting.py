@@ -1,4 +1,4 @@
-"""The checker, checked: every bug of mutants.py is planted into a copy of the package, one at a time, and must be caught.
+"""The checker, checked: every bug of mutants.py is planted into a copy of the package, one in a copy, and must be caught.
 
 A bug that nothing catches is a hole in the checks. The text of a bug must occur in its file exactly once, and the copy without
 any bug must pass the same checks. They run in a process of their own, which imports the copy, so that neither this process nor the
@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import resnet_np
@@ -24,7 +27,9 @@ from resnet_np.gradcheck import rules, table
 from resnet_np.gradcheck.mutants import MUTANTS, Mutant
 
 PACKAGE = Path(resnet_np.__file__).parent
-PATIENCE = 600  # seconds for one process; compiling is most of it
+BACKENDS = ("numpy", "numba")  # that bugs are planted for
+PROCESSES = min(4, os.cpu_count() or 1)  # at a time, each with a copy of its own: they compile most of the time, on one core
+PATIENCE = 600  # seconds for one process
 
 
 @dataclass(frozen=True)
@@ -42,19 +47,46 @@ class Verdict:
 
 
 def verdicts() -> Iterator[Verdict]:
-    """Plant every bug in turn. Raises GradientError if the copy without a bug fails, or a text is not there exactly once."""
-    with tempfile.TemporaryDirectory(prefix="resnet_np-mutants-") as folder:
-        copy = Path(folder) / PACKAGE.name
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("numpy", "numba"):
-            mutants = [mutant for mutant in MUTANTS if mutant.backend == name]
-            checks = tuple(sorted({check for mutant in mutants for check in mutant.checks}))
-            if found := _run(copy, name, checks):
-                raise GradientError(f"gradcheck: the copy without a bug fails on {name}: {found['caught_by']}: {found['message']}")
-            for mutant in mutants:
-                with _planted(mutant, copy / mutant.file):
-                    found = _run(copy, name, mutant.checks) or {"caught_by": "", "message": "", "cause": ""}
-                yield Verdict(mutant, found["caught_by"], found["message"], found["cause"])
+    """Plant every bug, several at a time -> what became of each, in order.
+
+    Raises GradientError if the copy without a bug fails, or a text is not there exactly once.
+    """
+    ordered = sorted(MUTANTS, key=lambda mutant: BACKENDS.index(mutant.backend))
+    copies: SimpleQueue[Path] = SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="resnet_np-mutants-") as folder, ThreadPoolExecutor(PROCESSES) as pool:
+        for number in range(PROCESSES):
+            copies.put(Path(folder) / str(number) / PACKAGE.name)
+            shutil.copytree(PACKAGE, Path(folder) / str(number) / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        try:
+            sound = pool.map(partial(_check_without_a_bug, copies), BACKENDS)
+            found = pool.map(partial(_verdict, copies), ordered)
+            list(sound)  # raises, where a verdict would mean nothing
+            yield from found
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_of(copies: "SimpleQueue[Path]") -> Iterator[Path]:
+    """A copy that no other thread works on."""
+    copy = copies.get()
+    try:
+        yield copy
+    finally:
+        copies.put(copy)
+
+
+def _check_without_a_bug(copies: "SimpleQueue[Path]", name: str) -> None:
+    checks = tuple(sorted({check for mutant in MUTANTS if mutant.backend == name for check in mutant.checks}))
+    with _one_of(copies) as copy:
+        if found := _run(copy, name, checks):
+            raise GradientError(f"gradcheck: the copy without a bug fails on {name}: {found['caught_by']}: {found['message']}")
+
+
+def _verdict(copies: "SimpleQueue[Path]", mutant: Mutant) -> Verdict:
+    with _one_of(copies) as copy, _planted(mutant, copy / mutant.file):
+        found = _run(copy, mutant.backend, mutant.checks) or {"caught_by": "", "message": "", "cause": ""}
+    return Verdict(mutant, found["caught_by"], found["message"], found["cause"])
 
 
 def first_failure(checks: list[str]) -> dict[str, str] | None:

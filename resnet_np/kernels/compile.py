@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,14 @@ event.register("numba:compile", _announced)  # before the other: what says so ma
 event.register("numba:compile", _Uninterrupted())
 
 
-def announce(say: Callable[[], None]) -> None:
-    """Call say() when a kernel must be compiled for the first time from now on, if that happens."""
-    _announced.say = say
+@contextlib.contextmanager
+def announced(say: Callable[[], None]) -> Iterator[None]:
+    """Inside the `with` block: call say() when a kernel must be compiled for the first time, if that happens."""
+    before, _announced.say = _announced.say, say
+    try:
+        yield
+    finally:
+        _announced.say = before
 
 
 def inline(function: Callable) -> Callable:

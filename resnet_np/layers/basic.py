@@ -1,6 +1,7 @@
 """Layers of one pair each: Conv2d, BatchNorm2d, ReLU, GlobalAveragePool, MaxPool2d, AveragePool2d, Dropout, Linear."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Conv2d(Layer):
     ) -> None:
         super().__init__()
         deviation = math.sqrt(2 / (filters * kernel * kernel))
-        weight = rng.normal(0, deviation, (filters, channels, kernel, kernel)).astype(np.float32)
+        weight = _drawn((filters, channels, kernel, kernel), lambda shape: rng.normal(0, deviation, shape))
         self.weight = self.parameters["weight"] = Parameter(weight, decay=True)
         self.stride, self.pad = stride, pad
 
@@ -171,9 +172,8 @@ class Linear(Layer):
     def __init__(self, features: int, outputs: int, *, rng: np.random.Generator) -> None:
         super().__init__()
         bound = 1 / math.sqrt(features)
-        self.weight = self.parameters["weight"] = Parameter(
-            rng.uniform(-bound, bound, (outputs, features)).astype(np.float32), decay=True
-        )
+        weight = _drawn((outputs, features), lambda shape: rng.uniform(-bound, bound, shape))
+        self.weight = self.parameters["weight"] = Parameter(weight, decay=True)
         self.bias = self.parameters["bias"] = Parameter(rng.uniform(-bound, bound, outputs).astype(np.float32), decay=False)
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
@@ -186,3 +186,11 @@ class Linear(Layer):
         self.weight.accumulate(dw)
         self.bias.accumulate(db)
         return dx
+
+
+def _drawn(shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
+    """float32 of a shape, drawn filter by filter: draws are float64, and of a large layer would fill twice its memory."""
+    weight = np.empty(shape, np.float32)
+    for row in weight:
+        row[...] = draw(row.shape)
+    return weight

@@ -30,7 +30,7 @@ from resnet_np.layers import BatchNorm2d, Layer
 from resnet_np.models import resnet_cifar as cifar
 from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
-from resnet_np.words import fits_on_a_line, one_line
+from resnet_np.words import LONGEST_NAME, fits_on_a_line, one_line
 
 FORMAT = 1
 LONGEST_PATH = 4096  # letters
@@ -70,8 +70,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
     """Write `path` atomically: a reader, or a power cut, sees the old file or the new one.
 
     previous: where the old file goes, if it is to be kept; a power cut in between leaves it there.
-    Raises CheckpointError if it cannot be written.
+    Raises CheckpointError if it cannot be written, or could not be read back.
     """
+    _check_class_names(list(checkpoint.class_names))
+    _check_metadata(checkpoint.metadata)
     header = {
         "format": FORMAT,
         "architecture": checkpoint.net.architecture,
@@ -128,8 +130,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, previou
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or error if path.parent.is_dir() else f"there is no folder {path.parent}"
-        untouched = "; the file that was there before is untouched" if path.exists() else ""
+        reason = error.strerror or error if os.path.isdir(path.parent) else f"there is no folder {path.parent}"
+        untouched = "; the file that was there before is untouched" if os.path.exists(path) else ""
         raise CheckpointError(f"cannot write {path}: {reason}{untouched}") from error
     finally:
         with contextlib.suppress(OSError):
@@ -206,8 +208,7 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     if (family := architecture.pop("family")) not in FAMILIES:
         raise CheckpointError(f"expected a net of the family {' or '.join(FAMILIES)}, it holds one of {family!r}")
     class_names = header["class_names"]
-    if not isinstance(class_names, list) or not all(map(fits_on_a_line, class_names)):
-        raise CheckpointError(f"its class names are no list of texts that fit on a line: {one_line(class_names, 60)}")
+    _check_class_names(class_names)
     if len(class_names) != architecture["classes"]:
         raise CheckpointError(f"it names {len(class_names)} classes for {architecture['classes']} outputs")
     momentum, eps = float(batch_norm["momentum"]), float(batch_norm["eps"])
@@ -230,6 +231,15 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     return Checkpoint(net, normaliser, tuple(class_names), metadata, velocities, image_size, crop, _group(arrays, "typical/"))
 
 
+def _check_class_names(names: Any) -> None:
+    if not isinstance(names, list):
+        raise CheckpointError(f"its class names are a {type(names).__name__}, expected a list of texts")
+    for name in names:
+        if not fits_on_a_line(name):
+            raise CheckpointError(f"its class {one_line(repr(name), 60)} has no name that fits on a line, expected a text of 1 to "
+                                  f"{LONGEST_NAME} letters that can be printed")
+
+
 def _check_metadata(metadata: Any) -> None:
     """What several readers look up; the rest is its reader's business."""
     if not isinstance(metadata, dict):
@@ -241,8 +251,12 @@ def _check_metadata(metadata: Any) -> None:
     if type(seed) is not int or seed < 0:
         raise CheckpointError(f"its split_seed is {seed!r}, expected a whole number of at least 0")
     dataset = metadata.get("dataset", {})
-    if dataset and not all(fits_on_a_line(dataset.get(name), LONGEST_PATH) for name in ("name", "origin", "digest")):
-        raise CheckpointError("its dataset lacks a name, an origin or a digest that fits on a line")
+    if dataset and not all(fits_on_a_line(dataset.get(name)) for name in ("name", "digest")):
+        raise CheckpointError("its dataset lacks a name or a digest that fits on a line")
+    origin = dataset.get("origin", "")
+    if not isinstance(origin, str) or len(origin) > LONGEST_PATH:
+        raise CheckpointError(f"its pictures come from {one_line(repr(origin), 60)}, expected a path of at most {LONGEST_PATH:,} "
+                              "letters")
 
 
 def _check_size(parameters: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -258,7 +272,7 @@ def net_arrays(net: Layer) -> dict[str, np.ndarray]:
 
 
 def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into a net's parameters and buffers. Names, shapes and dtypes must be the net's own.
+    """Copy named arrays into a net's parameters and buffers. Names and shapes must be the net's own, dtypes floats no wider.
 
     Raises CheckpointError naming what is missing, left over or mis-shaped; the net is then unchanged.
     """
@@ -270,8 +284,9 @@ def load_arrays(net: Layer, arrays: Mapping[str, np.ndarray]) -> None:
             f"left over: {', '.join(left_over[:3]) or 'none'}{' ...' * (len(left_over) > 3)}"
         )
     for name, target in targets.items():
-        if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
-            raise CheckpointError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected {target.dtype} {target.shape}")
+        array = arrays[name]
+        if array.shape != target.shape or array.dtype.kind != "f" or not np.can_cast(array.dtype, target.dtype):
+            raise CheckpointError(f"{name} is {array.dtype} {array.shape}, expected {target.dtype} {target.shape}")
     for name, target in targets.items():
         target[...] = like(arrays[name], target)
 

@@ -53,7 +53,7 @@ class FinetuneConfig(Recipe):
         if self.unfreeze_at < 0:
             refuse("unfreeze_at", self.unfreeze_at, "a whole number of at least 0")
         if self.unfreeze_at > self.epochs:
-            refuse("unfreeze_at", self.unfreeze_at, f"one of the {self.epochs} epochs (2 in preset gradual: give more --epochs)")
+            refuse("unfreeze_at", self.unfreeze_at, f"at most --epochs ({self.epochs})")
         if self.unfreeze_at and self.freeze == "none":
             refuse("unfreeze_at", self.unfreeze_at, "a --freeze that it ends")
         if not 0 <= self.head_lr_mult < math.inf:

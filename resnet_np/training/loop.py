@@ -51,7 +51,8 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
         folder.write_json(folder.config, config.to_json())
         run.save(folder.last, resumable=True)
     try:
-        return _to_the_end(run, say, progress)
+        with report.compiling_announced(say):
+            return _to_the_end(run, say, progress)
     except backend.out_of_memory() as error:
         raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
 
@@ -59,7 +60,6 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
 def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
     config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
-    report.announce_compiling(say)
     if backend.current() == "numba":
         from resnet_np.kernels import compile
 
@@ -230,8 +230,10 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         f"({last.count:,} pictures)"
     )
     say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")
-    if not run.describe_pictures():
-        say(f"           too few for that: {novelty.LEAST} training pictures are needed, and predict gives no caution")
+    try:
+        run.describe_pictures()
+    except novelty.NothingTypical as error:
+        say(f"           left out, so that predict gives no caution: {error}")
     say(f"run        {run.folder.path}: result.json, curves.png, best.npz, last.npz, metrics.jsonl")
     return result
 

@@ -34,12 +34,12 @@ import numpy as np
 
 from resnet_np.backend import namespace, to_device, to_host
 from resnet_np.data import Normaliser, resize
-from resnet_np.errors import CheckpointError
+from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import Layer
 from resnet_np.models import ResNet
 from resnet_np.workspace import Workspace
 
-LEAST = 200  # training pictures; fewer say too little about what is typical
+LEAST, LEAST_HELD_OUT = 200, 10  # pictures; fewer say too little about what is typical
 MOST, MOST_HELD_OUT = 10_000, 5_000  # pictures that are looked at; 5,000 in place of 10,000 find two negatives of 100 fewer
 LARGEST = 1 << 25  # numbers in the ridge regression's matrix, 128 MB; for nets with thousands of channels, fewer pictures
 # Of pictures like the training pictures, what each question may flag: together less than 5 %, as public weights may have been
@@ -49,6 +49,10 @@ PENALTY = 0.5  # of the ridge regression, times M
 CLIP = 3.0  # z beyond that is 3 in g, so that one strange channel does not outvote the others
 _FLOOR = 0.01  # least scale, as a share of the mean scale: a channel that never stirred must not decide by its first tremble
 _BATCH = 100  # pictures
+
+
+class NothingTypical(ResNetNpError):
+    """It cannot be said what training pictures have in common; why not, in part of a line."""
 
 
 class Answers(NamedTuple):
@@ -74,10 +78,12 @@ def learn(
     images      training pictures, uint8 (N, 3, H, W); at most `most` of them, chosen by `seed`, are looked at
     held_out    pictures of the same kind that the net was not trained on, and never the test set; at most 5,000 are looked at
     image_size  side to which all are resized, as they were in training
-    Returns {}, nobody knows, for fewer than 200 training pictures or ten held-out ones, and for a net that is not finite.
+    Raises NothingTypical for fewer than 200 training pictures or ten held-out ones, for a net that is not finite, and for one to
+    which all are the same.
     """
-    if min(len(images), most) < LEAST or len(held_out) < 10:
-        return {}
+    for count, least, what in ((min(len(images), most), LEAST, "trained on"), (len(held_out), LEAST_HELD_OUT, "held out")):
+        if count < least:
+            raise NothingTypical(f"{count:,} pictures were {what}, at least {least} are needed")
     rng = np.random.default_rng(seed)
     M = 4 * sum(maps.shape[1] for maps in _maps(net, normaliser(to_device(resize(images[:1], image_size)))))
     count = max(LEAST, min(most, LARGEST // M))
@@ -85,13 +91,17 @@ def learn(
     held = held_out[np.sort(rng.permutation(len(held_out))[: min(count, MOST_HELD_OUT)])]
     with np.errstate(all="ignore"):
         typical = {"mean": seen.mean(0, np.float64).astype(np.float32), "scale": seen.std(0, np.float64).astype(np.float32)}
-    if not all(np.isfinite(array).all() for array in (seen, negatives, *typical.values())) or not typical["scale"].any():
-        return {}
+    if not all(np.isfinite(array).all() for array in (seen, negatives, *typical.values())):
+        raise NothingTypical("the net's maps hold numbers that are not finite")
+    if not typical["scale"].any():
+        raise NothingTypical("to the net all pictures are the same")
     typical["scale"] = np.maximum(typical["scale"], _FLOOR * typical["scale"].mean())
     typical["weights"] = _ridge(_difference(typical, seen, negatives))
     answers = _answers(net, normaliser, typical, held, image_size)
     typical["limits"] = np.array([_limit(scores, share) for scores, share in zip(answers, SHARES, strict=True)], np.float32)
-    return typical if np.isfinite(typical["limits"][1:]).all() else {}
+    if not np.isfinite(typical["limits"][1:]).all():
+        raise NothingTypical("of the held-out pictures the net's maps hold numbers that are not finite")
+    return typical
 
 
 class Novelty:

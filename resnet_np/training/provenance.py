@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resnet_np import backend
+from resnet_np.models.checkpoint import LONGEST_PATH
 from resnet_np.words import one_line
 
 
@@ -37,17 +38,22 @@ class Pictures(Protocol):
 def name(pictures: Pictures) -> str:
     """The data set in words that cannot be mistaken for the official one."""
     if pictures.name == "cifar10" and not pictures.official:
-        return f"a copy of CIFAR-10 ({_origin(pictures)})"
-    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({_origin(pictures)})")
+        return f"a copy of CIFAR-10 ({place(_origin(pictures))})"
+    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({place(_origin(pictures))})")
+
+
+def place(origin: str) -> str:
+    """An origin for a line of text: a path may hold anything."""
+    return one_line(origin, LONGEST_PATH)
 
 
 def _origin(pictures: Pictures) -> str:
-    """A path may hold anything."""
-    return one_line(pictures.origin or "memory", 4096)
+    return pictures.origin or "memory"
 
 
 def fingerprint(pictures: Pictures) -> dict[str, Any]:
-    """Which pictures: name, origin, sizes, and a digest of the labels and of every 50th picture."""
+    """Which pictures: name, origin (a path that can be opened again, of any letters), sizes, and a digest of the labels and of
+    every 50th picture."""
     digest = hashlib.sha256()
     for images, labels in (
         (pictures.train_images, pictures.train_labels),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
+import numpy as np
+
 from resnet_np.errors import InputError
 from resnet_np.models.checkpoint import LARGEST_IMAGE
 from resnet_np.optim import CosineSchedule, OneCycle, StepSchedule
@@ -36,7 +38,7 @@ def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> A
 class Recipe:
     """What training from scratch and fine-tuning have in common.
 
-    Raises InputError, in the words of the command line, for a value that makes no sense.
+    Lists and NumPy's numbers are taken too. Raises InputError, in the words of the command line, for a value that makes no sense.
     """
 
     preset: str = option("quick", "the recipe that the other options change")
@@ -74,7 +76,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            value, choices = getattr(self, item.name), item.metadata["choices"]
+            value, choices = plain(getattr(self, item.name)), item.metadata["choices"]
+            object.__setattr__(self, item.name, value)
             if choices and value not in choices:
                 refuse(item.name, value, f"one of {', '.join(choices)}")
             kind, fits = KINDS[type(item.default)]
@@ -138,9 +141,16 @@ class Recipe:
                 f"config: unknown field {', '.join(unknown)}; was it written by a newer version of resnet_np?"
             )
         try:
-            return cls(**(values | {"milestones": tuple(values.get("milestones", cls.milestones))}))
-        except (TypeError, InputError) as error:  # TypeError: milestones that are no list
+            return cls(**values)
+        except InputError as error:
             raise InputError(f"config: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back: numbers of Python's, tuples for lists."""
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def refuse(name: str, value: Any, expected: str) -> NoReturn:

@@ -2,7 +2,8 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from resnet_np import backend
@@ -67,12 +68,16 @@ def regularisers(config: Recipe) -> list[str]:
     ]
 
 
-def announce_compiling(say: Callable[[str], None]) -> None:
-    """From now on: say so when kernels must be compiled, for then nothing else is said for a while."""
-    if backend.current() == "numba":
-        from resnet_np.kernels import compile
+@contextmanager
+def compiling_announced(say: Callable[[str], None]) -> Iterator[None]:
+    """Inside the `with` block: say so when kernels must be compiled, for then nothing else is said for a while."""
+    if backend.current() != "numba":
+        yield
+        return
+    from resnet_np.kernels import compile
 
-        compile.announce(lambda: say("compiling  kernels, once for this machine and version: up to half a minute"))
+    with compile.announced(lambda: say("compiling  kernels, once for this machine and version: up to half a minute")):
+        yield
 
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:

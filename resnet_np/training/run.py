@@ -159,8 +159,9 @@ class Run:
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"--resume: {path} does not say where its run was; only a last.npz can be resumed") from error
         if different:
-            known, here = dataset.get("origin"), provenance.fingerprint(self.pictures)["origin"]
-            what = ("have changed since it began; restore them" if known == here
+            places = dataset.get("origin", ""), provenance.fingerprint(self.pictures)["origin"]
+            known, here = map(provenance.place, places)
+            what = ("have changed since it began; restore them" if places[0] == places[1]
                     else f"({known}) are others than {self.pictures.name} at {here}; give its own with --data")
             raise CheckpointError(f"--resume: the pictures that the run was trained on {what}, or start another run")
         if config != self.config:
@@ -195,22 +196,20 @@ class Run:
         except CheckpointError as error:
             raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {self.folder.last}") from error
 
-    def describe_pictures(self) -> bool:
+    def describe_pictures(self) -> None:
         """Add to the best checkpoint what its training pictures have in common; its weights must have been restored.
 
         No more pictures are looked at than the run has trained on, so that a trial of a few steps ends when they end.
-        Returns whether they were enough to say.
+        Raises NothingTypical, which says why, if it cannot be told.
         """
         best = load_checkpoint(self.folder.best)
         if best.typical:  # a finished run was resumed
-            return True
+            return
         images = self.pictures.train_images
         typical = novelty.learn(
             self.net, self.normaliser, images[self.train], images[self.validation], image_size=self.image_size,
             seed=self.config.seed, most=min(novelty.MOST, self.progress.step * self.config.batch_size))
-        if typical:
-            save_checkpoint(self.folder.best, replace(best, typical=typical))
-        return bool(typical)
+        save_checkpoint(self.folder.best, replace(best, typical=typical))
 
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_tools import cifar, shapes10
 from data_tools.image_set import ImageSet
@@ -72,6 +74,44 @@ def test_a_reader_that_leaves(unbuffered):
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell and /dev/full of Unix")
+@pytest.mark.parametrize("redirected, code, words", [(">&-", 0, ""), (">/dev/full", 1, "cannot go on: [Errno 28]")])
+def test_an_output_that_is_closed_or_full(redirected, code, words):
+    command = f'"{sys.executable}" -m resnet_np summary resnet8 {redirected}'
+    process = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == code and words in process.stderr and process.stderr.count("\n") == bool(words)
+
+
+@pytest.mark.parametrize("arguments", [
+    "train --data {long} --out run", "train --out {long}", "train --resume --out {long}", "evaluate {long}", "predict {long} a.jpg",
+    "predict {good} {long}", "finetune {long}", "convert {long} a.npz", "convert {good} {long}.npz",
+    "convert {good} a.npz --classes {long}", "export {good} {long}.npz", "show {long} curves",
+    "show {good} filters --out {long}.png", "show {good} gradcam --picture {long}"])
+def test_names_that_are_too_long(arguments, trained, tmp_path, monkeypatch, capsys):
+    """Python's Path.exists raises where os.path.exists says no."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.format(long="a" * 300, good=trained).split()) in (1, 2)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_pictures_in_a_folder_of_odd_letters(tmp_path, monkeypatch, capsys):
+    """Two blanks and a wide one: it is found again, and no other in its place."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("my  pets\u3000\n猫")
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / name / f"{i}.png")
+    assert main(["train", "--data", str(folder), "--model", "resnet8", "--epochs", "1", "--batch-size", "4", "--backend", "numpy",
+                 "--image-size", "8", "--out", "run"]) == 0
+    assert "my pets 猫" in capsys.readouterr().out
+    assert main(["evaluate", "run", "--backend", "numpy"]) == 0
+    folder.rename("my pets 猫")
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--backend", "numpy"]) == 2
+    assert "my pets 猫) are not there any more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", ["train --frobnicate", "train --epochs many", "train --milestones a,b", "fly", ""])

@@ -126,7 +126,6 @@ def test_weights_that_are_none(run, photos, tmp_path, capsys):
         assert err.count("\n") == 1 and words in err
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
 def test_nothing_that_is_read_is_drawn_over(run, photos, capsys, tmp_path):
     photo = tmp_path / "photo.png"
     photo.write_bytes(next(photos.glob("*.png")).read_bytes())

@@ -3,6 +3,7 @@
 import logging
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -148,6 +149,27 @@ def test_a_jpeg_of_endless_scans(tmp_path):
     path.write_bytes(whole[:-2] + last * 400 + whole[-2:])
     with pytest.raises(DataError, match="goes over its picture more than 100 times"):
         photos.read(path, image_size=32)
+
+
+def test_scans_that_hide(tmp_path):
+    """Behind a byte that begins nothing within a scan, but whose two next ones look like a length."""
+    path = tmp_path / "slow.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, progressive=True)
+    whole = path.read_bytes()
+    last = whole[whole.rindex(b"\xff\xda"):-2]
+    path.write_bytes(whole[:-2] + (last + b"\xff\x02\xff\xff") * 400 + whole[-2:])
+    with pytest.raises(DataError, match="goes over its picture more than 100 times"):
+        photos.read(path, image_size=32)
+
+
+def test_counting_scans_is_quick(tmp_path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "long.jpg")
+    whole = (tmp_path / "long.jpg").read_bytes()
+    (tmp_path / "long.jpg").write_bytes(whole[:-2] + b"\xff\x01" * 5_000_000 + whole[-2:])
+    start = time.perf_counter()
+    photos.read(tmp_path / "long.jpg", image_size=32)
+    assert time.perf_counter() - start < 1
 
 
 def test_what_only_looks_like_a_scan(tmp_path):

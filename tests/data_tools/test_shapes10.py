@@ -83,6 +83,7 @@ def test_a_colour_histogram_does_not_give_the_class_away(data):
     assert best < 0.30
 
 
+@pytest.mark.slow
 def test_single_pixels_do_not_give_the_class_away(data):
     last, best = converged_accuracy(data, lambda images: images.reshape(len(images), -1), ridge=1e-3)
     assert 0.12 < last  # it learns something: the fit works

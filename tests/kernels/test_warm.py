@@ -81,9 +81,12 @@ import numpy as np
 from resnet_np.kernels import compile
 from resnet_np.kernels.elementwise import jit
 
-compile.announce(lambda: print("compiling"))
 x = np.ones((2, 3), np.float32)
-jit.add(x, x), jit.relu_forward(x)
+with compile.announced(lambda: print("compiling")):
+    jit.add(x, x), jit.relu_forward(x)
+with compile.announced(lambda: print("too late")):
+    pass
+jit.relu_backward(x, x)
 """
 
 

@@ -1,5 +1,6 @@
 """A checkpoint file is hostile until it is parsed: what it announces is not believed, and every refusal is one line."""
 
+import dataclasses
 import io
 import json
 import struct
@@ -168,24 +169,38 @@ def test_headers_of_json(good, tmp_path, refused):
     ("architecture__wings", 2, "unexpected keyword"),
     ("architecture__width", 4097, "expected a whole number from 1 to 4,096"),
     ("image_size", 0, "pictures of 0 pixels"), ("image_size", 1e3, "pictures of 1000.0 pixels"), ("crop", 0.0, "0.0 of the photo"),
-    ("class_names", "abc", "no list of texts"),
-    ("class_names", ["a", "b\x1b[31m\n", "c"], "no list of texts that fit on a line"),
-    ("class_names", ["a", "b" * 201, "c"], "no list of texts that fit on a line"),
-    ("class_names", [1, 2, 3], "no list of texts"),
+    ("class_names", "abc", "its class names are a str, expected a list of texts"),
+    ("class_names", ["a", "b\x1b[31m\n", "c"], r"its class 'b\x1b[31m\n' has no name that fits on a line"),
+    ("class_names", ["a", "b\u2028", "c"], r"its class 'b\u2028' has no name that fits on a line"),
+    ("class_names", ["a", "b" * 201, "c"], "has no name that fits on a line, expected a text of 1 to 200 letters"),
+    ("class_names", [1, 2, 3], "its class 1 has no name"),
     ("class_names", ["a", "b"], "names 2 classes for 3"),
     ("batch_norm__eps", float("nan"), "eps nan"),
     ("batch_norm__momentum", -1, "momentum -1"),
     ("batch_norm", 5, "cannot be read"),
     ("metadata", [], "metadata is a list"),
     ("metadata__dataset", "x", "its dataset is a str"),
-    ("metadata__dataset", {"name": "x"}, "lacks a name, an origin or a digest"),
-    ("metadata__dataset", {"name": "x", "origin": "a\x1b]0;b\x07", "digest": "d"}, "a digest that fits on a line"),
+    ("metadata__dataset", {"name": "x"}, "its dataset lacks a name or a digest"),
+    ("metadata__dataset", {"name": "a\x1b]0;b\x07", "origin": "x", "digest": "d"}, "a digest that fits on a line"),
+    ("metadata__dataset", {"name": "x", "origin": ["/a"], "digest": "d"}, "its pictures come from ['/a'], expected a path"),
+    ("metadata__dataset", {"name": "x", "origin": "/" * 4097, "digest": "d"}, "expected a path of at most 4,096 letters"),
     ("metadata__config", 5, "its config is a int"),
     ("metadata__config", {"split_seed": "x"}, "its split_seed is 'x'"),
 ])
 def test_headers_that_lie(good, tmp_path, refused, place, value, words):
     with_header(good, tmp_path / "bad.npz", **{place: value})
     assert words in refused()
+
+
+def test_what_could_not_be_read_back_is_not_written(good, tmp_path):
+    checkpoint = load_checkpoint(good)
+    for changes in ({"class_names": ("a", "b\n", "c")}, {"metadata": {"dataset": {"name": "x\n", "digest": "d"}}}):
+        with pytest.raises(CheckpointError, match="fits on a line"):
+            save_checkpoint(tmp_path / "net.npz", dataclasses.replace(checkpoint, **changes))
+        assert not (tmp_path / "net.npz").exists()
+    names = ("tabby\u00a0cat", "猫\u3000犬", "c")  # blanks that Python would not print
+    save_checkpoint(tmp_path / "net.npz", dataclasses.replace(checkpoint, class_names=names))
+    assert load_checkpoint(tmp_path / "net.npz").class_names == names
 
 
 def test_a_net_ordered_by_a_few_bytes(good, tmp_path, refused):

@@ -279,6 +279,16 @@ def test_what_is_missing_is_said(monkeypatch, module, message):
         backend.use("cupy")
 
 
+def test_a_device_too_full_to_begin(cupy_standin, monkeypatch):
+    """The driver says so, before CuPy has a pool that could."""
+    def ones(*_):
+        raise cupy_standin.cuda.runtime.CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+
+    monkeypatch.setattr(cupy_standin, "ones", ones)
+    with pytest.raises(BackendError, match="the device's memory is full .cudaErrorMemoryAllocation: out of memory.; nvidia-smi"):
+        backend.use("cupy")
+
+
 def test_a_cupy_without_its_libraries(cupy_standin, monkeypatch):
     """It imports, and cannot compute."""
     def ones(*_):

@@ -12,7 +12,7 @@ from resnet_np.data import CIFAR10, Normaliser, train_validation_split
 from resnet_np.errors import CheckpointError
 from resnet_np.models import load_weights, resnet_cifar, resnet_imagenet
 from resnet_np.training import novelty
-from resnet_np.training.novelty import Novelty, learn, roughness, statistics
+from resnet_np.training.novelty import NothingTypical, Novelty, learn, roughness, statistics
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +93,17 @@ def test_the_limits_are_those_of_held_out_pictures(net, shapes):
 def test_nobody_knows(net, shapes):
     images = shapes.train_images
     for count, held, most in ((199, 100, 10_000), (300, 9, 10_000), (300, 100, 199), (300, 100, 0)):
-        assert learn(net, CIFAR10, images[:count], images[300:300 + held], image_size=32, seed=0, most=most) == {}
-    assert learn(net, CIFAR10, images[:200], images[300:310], image_size=32, seed=0) != {}
+        few = f"{held} pictures were held out, at least 10" if held < 10 else f"{min(count, most)} pictures were trained on"
+        with pytest.raises(NothingTypical, match=few):
+            learn(net, CIFAR10, images[:count], images[300:300 + held], image_size=32, seed=0, most=most)
+    learn(net, CIFAR10, images[:200], images[300:310], image_size=32, seed=0)
     broken = resnet_cifar(8)
     broken.stem.conv1.weight.data[0] = np.inf
-    with np.errstate(invalid="ignore"):
-        assert learn(broken, CIFAR10, images[:200], images[300:400], image_size=32, seed=0) == {}
+    with np.errstate(invalid="ignore"), pytest.raises(NothingTypical, match="not finite"):
+        learn(broken, CIFAR10, images[:200], images[300:400], image_size=32, seed=0)
     black = np.zeros((200, 3, 32, 32), np.uint8)
-    assert learn(net, CIFAR10, black, black, image_size=32, seed=0) == {}
+    with pytest.raises(NothingTypical, match="all pictures are the same"):
+        learn(net, CIFAR10, black, black, image_size=32, seed=0)
 
 
 def test_other_nets_and_sizes(shapes, rng, monkeypatch):

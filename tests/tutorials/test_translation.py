@@ -165,6 +165,7 @@ def build(folder, *arguments):
     return process.returncode, process.stdout, process.stderr
 
 
+@pytest.mark.slow
 def test_build_translation(folder):
     made = folder / "zh" / "00_small.ipynb"
     assert build(folder, "--check", "zh") == (
@@ -196,6 +197,7 @@ def test_cells_that_differ(folder, old, new, message):
     assert not source.with_suffix(".ipynb").exists()
 
 
+@pytest.mark.slow
 def test_the_original_comes_first(folder):
     (folder / "00_small.ipynb").unlink()
     assert build(folder, "zh") == (1, "", "zh/00_small: 00_small comes first (there is no notebook)\n")

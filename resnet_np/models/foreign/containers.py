@@ -42,7 +42,7 @@ class Tensors(NamedTuple):
     """What a weight file holds, with the names that it has there.
 
     container   "torch zip", "torch stream", "torch tar", "safetensors" or "npz"
-    arrays      by name, contiguous, each of its own memory: floats of any width as float32, integers and bools as they are
+    arrays      by name, contiguous, each of its own memory: bfloat16 and float64 as float32, all others as they are
     """
 
     container: str

@@ -16,9 +16,9 @@ from resnet_np.safe_pickle import Refused
 STORED = {code: np.dtype(f"<{code}") for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1")}
 STORED |= {"bf16": np.dtype("<u2"), "bool": np.dtype("u1")}
 RESULTS = {code: dtype.newbyteorder("=") for code, dtype in STORED.items()}
-RESULTS |= dict.fromkeys(("f8", "f2", "bf16"), np.dtype(np.float32)) | {"bool": np.dtype(bool)}
-# What arrays may take, in bytes: half precision doubles, compressing it takes a tenth off, and little files compress well.
-TENSOR_SHARE, TENSOR_SLACK = 2.5, 4 << 20  # of the file, and beyond
+RESULTS |= dict.fromkeys(("f8", "bf16"), np.dtype(np.float32)) | {"bool": np.dtype(bool)}
+# What arrays and the net that they go to may take together, in bytes: of the file, and beyond, as little files compress well.
+TENSOR_SHARE, TENSOR_SLACK = 4, 4 << 20
 MAX_AXES = 32
 
 
@@ -66,15 +66,17 @@ def slice_storage(storage: Storage, first: Any, size: Any) -> Storage:
 
 
 def check_total(announced: Mapping[str, tuple[str, tuple[int, ...]]], size: int) -> None:
-    """Hold what arrays of these codes and shapes take against a file of `size` bytes. Raises CheckpointError."""
-    total = sum(math.prod(shape) * RESULTS[code].itemsize for code, shape in announced.values())
-    if total > TENSOR_SHARE * size + TENSOR_SLACK:
+    """Raises CheckpointError if arrays of these codes and shapes, and a net of them, take more than a file of `size` bytes may."""
+    counts = [(RESULTS[code], math.prod(shape)) for code, shape in announced.values()]
+    total = sum(count * dtype.itemsize for dtype, count in counts)
+    net = sum(count * np.dtype(np.float32).itemsize for dtype, count in counts if dtype.kind == "f")
+    if total + net > TENSOR_SHARE * size + TENSOR_SLACK:
         raise CheckpointError(f"it announces tensors of {min(total, 1 << 63):,} bytes, too many for a file of {size:,}; if it is "
                               "compressed, save it again without: numpy.savez")
 
 
 def materialise(tensors: Mapping[str, Tensor], load: Callable[[Any], np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """The array of every tensor of a file of `size` bytes: contiguous, of its own memory, float32 or whole numbers or bools.
+    """The array of every tensor of a file of `size` bytes: contiguous, of its own memory, of the dtypes of RESULTS.
 
     load: gives the numbers of a storage by its key, as stored: (n,).
     Raises CheckpointError if they would take more memory than the file explains.

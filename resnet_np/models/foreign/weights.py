@@ -76,7 +76,7 @@ def load_weights(
     class_names    one an output
     image_size     pixels a side of what the net is shown, crop the part of the photo that it is: as in Checkpoint
     classes        for a file without a head: the outputs of a fresh one
-    All of these but the first and the last say what a foreign file leaves open, and is assumed otherwise. Checkpoints and exports
+    All of these but the first say what a foreign file leaves open; all but the last are assumed otherwise. Checkpoints and exports
     of ours say it themselves: none may be given.
     Raises CheckpointError, in one line, for a file that cannot be read or does not fit (with a `report` where there is one), and
     InputError for an argument that makes no sense.
@@ -87,7 +87,7 @@ def load_weights(
     try:
         imported = _weights(path, wishes, classes)
     except OwnCheckpoint:
-        imported = _own_checkpoint(path, wishes)
+        imported = _own_checkpoint(path, wishes, classes)
     except WeightsError as error:
         raise type(error)(f"weights: {one_line(path, 4096)}: {error}", error.report) from None
     net = imported.checkpoint.net
@@ -119,16 +119,16 @@ def _check(model_or_name: ResNet | str | None, wishes: Wishes, classes: int | No
         raise InputError(f"classes: got {classes!r}, expected a whole number from 2 to {MOST_CLASSES:,}")
 
 
-def _own_checkpoint(path: Path, wishes: Wishes) -> Imported:
-    _refuse(wishes, CHECKPOINT)
+def _own_checkpoint(path: Path, wishes: Wishes, classes: int | None) -> Imported:
+    _refuse(wishes, classes, CHECKPOINT)
     checkpoint = load_checkpoint(path)
     count = len(net_arrays(checkpoint.net))
     return Imported(checkpoint, Report(path.name, "npz", CHECKPOINT, _what(checkpoint.net), count))
 
 
-def _refuse(wishes: Wishes, what: str) -> None:
-    if wishes.given():
-        raise InputError(f"{', '.join(wishes.given())}: the file is {what}, which says that itself; leave it out")
+def _refuse(wishes: Wishes, classes: int | None, what: str) -> None:
+    if given := [*wishes.given(), *(["classes"] if classes is not None else [])]:
+        raise InputError(f"{', '.join(given)}: the file is {what}, which says that itself; leave it out")
 
 
 def _weights(path: Path, wishes: Wishes, classes: int | None) -> Imported:
@@ -139,11 +139,11 @@ def _weights(path: Path, wishes: Wishes, classes: int | None) -> Imported:
         raise WeightsError(f"what it says about its net is damaged ({one_line(error)}); get it again") from error
     if own is None:
         return _foreign(path, container, arrays, wishes, classes)
-    return _own_export(path, container, arrays, own, wishes)
+    _refuse(wishes, classes, EXPORT)
+    return _own_export(path, container, arrays, own)
 
 
-def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: dict[str, Any], wishes: Wishes) -> Imported:
-    _refuse(wishes, EXPORT)
+def _own_export(path: Path, container: str, arrays: dict[str, np.ndarray], own: dict[str, Any]) -> Imported:
     tensors = {name: array for name, array in arrays.items() if not HARMLESS.fullmatch(name)}
     named = {("buffer/" if ".running_" in name else "parameter/") + name: array for name, array in tensors.items()}
     try:
@@ -225,7 +225,7 @@ def _compare(
 def _check_values(arrays: Mapping[str, np.ndarray], report: Report | None = None) -> None:
     """Raises WeightsError naming the tensor whose numbers cannot be those of a net."""
     for name, array in arrays.items():
-        if array.dtype != np.float32:
+        if array.dtype not in (np.float16, np.float32):
             raise WeightsError(f"{one_line(name, 80)} holds {array.dtype} numbers, expected floats; a quantised net must be saved "
                                "before it is quantised", report)
         if not np.isfinite(array).all():
@@ -265,6 +265,5 @@ def _what(net: ResNet) -> str:
 
 def _fill(target: ResNet, source: ResNet) -> None:
     """Copy parameters, buffers and what batch norm is set to. Nets of the same architecture: it cannot fail halfway."""
-    dtypes = {name: array.dtype for name, array in net_arrays(target).items()}
-    load_arrays(target, {name: array.astype(dtypes[name], copy=False) for name, array in net_arrays(source).items()})
+    load_arrays(target, net_arrays(source))
     copy_settings(target, source)

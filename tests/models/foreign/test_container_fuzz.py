@@ -140,7 +140,6 @@ def test_a_little_damage(forge, net, write, kind):
 def test_damage(forge, net, write, kind):
     outcomes, refusals = damage_many(forge, net, write, kind, CASES)
     # Damage that is always noticed, or never, tests nothing; but checksums may notice all of it.
-    assert outcomes["loaded"] + outcomes["refused"] == CASES
     assert outcomes["refused"] > CASES // 10 and len(refusals) > 20
     assert outcomes["loaded"] or KINDS[kind][0] == "packed npz"
 

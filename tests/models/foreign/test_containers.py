@@ -16,7 +16,7 @@ CONTAINERS = {"stream": "torch stream", "zip": "torch zip", "tar": "torch tar", 
 
 
 def expected(array):
-    return array.astype(np.float32) if array.dtype.kind == "f" else array
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
