@@ -144,7 +144,8 @@ def _pictures(group: Path, say: Say) -> list[Path]:
     if folders:
         say(f"{group}: {_listed(folders)} in it is not read; pictures must lie in the folder of their class itself")
     if not files:
-        raise DataError(f"{group}: holds no pictures, expected files like 1.jpg or 1.png; add some, or remove the folder")
+        raise DataError(f"{group}: holds no pictures, expected files like 1.jpg or 1.png; is it the folder of a "
+                        "class? Add some, or move it away")
     return files
 
 
@@ -204,7 +205,7 @@ def _check_kept(train: dict[str, Path], test: dict[str, Path] | None, kept: list
     for label, text in enumerate(train):
         if test is None and sum(counts[label, part] for part in (False, True)) == 1:
             raise DataError(f"{train[text]}: holds one picture that can be read, expected at least two: one to train on and one "
-                            "to test on; add some, or remove the folder")
+                            "to test on; add some, or move the folder away")
         for part, groups in ((False, train), (True, train if test is None else test)):
             if not counts[label, part]:
                 raise DataError(f"{groups[text]}: none of its pictures can be read; mend them, or remove the class")

@@ -27,13 +27,21 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
-    """Raises InputError if a picture is to be drawn to what is no .png, or to one of the files that the command reads."""
+    """Raises InputError if a figure is to be drawn to what is no .png, to a file that the command reads, or over somebody's picture.
+
+    An earlier figure of ours is replaced.
+    """
     if path is None:
         return
     if path.suffix.lower() != ".png":
         raise InputError(f"{flag}: {path} is to be drawn, expected a name that ends in .png")
     if any(path.resolve() == other.resolve() for other in read):
         raise InputError(f"{flag}: {path} is to be drawn, and is one of the files that are read; choose another name")
+    if os.path.exists(path):
+        from resnet_np.viz.style import is_drawn_here
+
+        if not is_drawn_here(path):
+            raise InputError(f"{flag}: {path} is there already, and was not drawn by resnet-np; choose another name")
 
 
 def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:

@@ -1,7 +1,6 @@
 """What a net says about photos, beside what it was shown."""
 
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +61,8 @@ def prediction(photos: Sequence[Shown]) -> Figure:
 
 
 def write(photos: Sequence[Shown], path: Path | BinaryIO) -> None:
-    """Draw and write a PNG; a letter that no font has is an empty box."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        save(prediction(photos), path)
+    """Draw and write a PNG."""
+    save(prediction(photos), path)
 
 
 def shortened(name: str, width: int) -> str:

@@ -137,6 +137,19 @@ def test_nothing_that_is_read_is_drawn_over(run, photos, capsys, tmp_path):
     assert photo.read_bytes() == before and not (tmp_path / "photo.jpg").exists()
 
 
+def test_only_figures_of_ours_are_drawn_over(run, photos, capsys, tmp_path):
+    (tmp_path / "own.png").write_bytes((photos / "noise.png").read_bytes())
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("own.png", "text.png", "folder.png"):
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.png") if path.is_file()}
+        assert predict(run, photos / "shape0.png", "--show", tmp_path / name) == 2
+        assert "is there already, and was not drawn by resnet-np" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in tmp_path.glob("*.png") if path.is_file()} == before
+    for _ in range(2):
+        assert predict(run, photos / "shape0.png", "--show", tmp_path / "new.png") == 0
+
+
 def test_show(run, photos, tmp_path, capsys):
     assert predict(run, photos / "shape0.png", photos / "empty.jpg", photos / "noise.png", "--show", tmp_path / "out.png") == 2
     assert f"picture    {tmp_path / 'out.png'}" in capsys.readouterr().out
