@@ -27,7 +27,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
-    """Raises InputError if a figure is to be drawn to what is no .png, to a file that the command reads, or over somebody's picture.
+    """Raises InputError for a figure that would be no .png, or lie where a file of the command or another picture is.
 
     An earlier figure of ours is replaced.
     """
