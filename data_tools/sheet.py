@@ -7,7 +7,7 @@ import numpy as np
 
 from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
-from resnet_np.fonts import families
+from resnet_np.fonts import for_names
 
 COLUMNS = 10
 DPI = 64  # a power of two: matplotlib wants inches, and so gives back exactly the pixels that were meant
@@ -25,15 +25,15 @@ def write(image_set: ImageSet, path: Path) -> None:
     from matplotlib.figure import Figure
 
     canvas, middles = _canvas(image_set)
-    fonts = families()
+    fonts = for_names()
     (height, width), classes = canvas.shape[:2], len(middles)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(canvas)  # pixel by pixel: axes would resample it
     few = "" if classes == len(image_set.classes) else f", the first {classes} of {len(image_set.classes):,} classes"
     texts = [(HEAD / 2, f"{image_set.name}: training pictures{few}")]
     texts += [(middle, f"{label}  {image_set.classes[label]}") for label, middle in enumerate(middles)]
-    for down, text in texts:  # parse_math: a dollar in a name is a dollar
-        figure.text(GAP / width, 1 - down / height, text, size=TEXT, family=fonts, va="center", parse_math=False)
+    for down, text in texts:
+        figure.text(GAP / width, 1 - down / height, text, size=TEXT, va="center", **fonts)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # a box beside the number says as much

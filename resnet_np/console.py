@@ -12,7 +12,7 @@ def carry_out(program: str, command: Callable[[], int | None], *, without_memory
     """Run a command -> the exit code: its own or 0; that of an error of ours; 2 without memory, 130 after Ctrl-C.
 
     program is the name before every error; without_memory says what to try where memory is full. A reader that leaves, `head` say,
-    ends the command without a word, with exit code 1.
+    ends the command without a word, with exit code 1; an output that cannot be written otherwise, with a line.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
@@ -36,18 +36,20 @@ def carry_out(program: str, command: Callable[[], int | None], *, without_memory
         finally:
             if sys.stdout:  # a program may be started without one
                 sys.stdout.flush()  # here, not when Python ends, where nobody can catch it
-    except BrokenPipeError:
-        _discard_output()
-        return 1
     except OSError as error:
-        _discard_output()
-        print(f"{program}: cannot go on: {error}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):
+            print(f"{program}: cannot go on: {error}", file=sys.stderr)
+        _discard_unwritten()
         return 1
 
 
-def _discard_output() -> None:
-    """What is still to be written would only fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard_unwritten() -> None:
+    """What the output did not take would fail again when Python ends."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_of_cupy(error: Exception) -> bool:

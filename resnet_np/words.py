@@ -4,12 +4,18 @@ import unicodedata
 from typing import Any
 
 LONGEST_NAME = 200  # letters of a class or a data set; ImageNet's longest has 40
+LONGEST_PATH = 4096  # letters; Linux has no longer ones
 
 
 def one_line(text: Any, length: int = 200) -> str:
     """The first letters of it on one line, blanks for what cannot be printed; of an empty text its type."""
     letters = "".join(letter if letter.isprintable() else " " for letter in str(text)[:length])
     return " ".join(letters.split()) or type(text).__name__
+
+
+def one_path(path: Any) -> str:
+    """A path on one line: it may hold any letter."""
+    return one_line(path, LONGEST_PATH)
 
 
 def fits_on_a_line(name: Any, longest: int = LONGEST_NAME) -> bool:

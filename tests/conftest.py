@@ -42,10 +42,10 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def backend_as_before(monkeypatch):
-    """A command chooses the backend for the rest of its process, which is not the rest of the tests."""
-    backend = importlib.import_module("resnet_np.backend")
-    monkeypatch.setattr(backend, "_chosen", backend._chosen)
+def no_backend_chosen(monkeypatch):
+    """A command chooses the backend for the rest of its process, which is not the rest of the tests; one in a fixture of a module
+    has chosen before the first of them."""
+    monkeypatch.setattr(importlib.import_module("resnet_np.backend"), "_chosen", None)
 
 
 @pytest.fixture

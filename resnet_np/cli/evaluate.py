@@ -10,6 +10,7 @@ from resnet_np.cli import options as shared
 from resnet_np.cli import pictures as data_sets
 from resnet_np.cli import weights
 from resnet_np.errors import InputError
+from resnet_np.words import one_path
 
 if TYPE_CHECKING:
     from resnet_np.training import Evaluation
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
 
     trained_on = checkpoint.metadata.get("dataset", {})
     pictures = data_sets.of(checkpoint, options.data, "evaluate", lambda line: print(line, file=notes))
-    origin = provenance.place(trained_on.get("origin", "memory"))
+    origin = one_path(trained_on.get("origin", "memory"))
     if trained_on and trained_on["digest"] != provenance.fingerprint(pictures)["digest"]:
         if options.split != "test":
             raise InputError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from resnet_np import backend
 from resnet_np.errors import InputError
-from resnet_np.words import one_line
+from resnet_np.words import one_path
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def data_spec(given: str | None, dataset: dict[str, Any]) -> str | None:
         return name
     if name == "cifar10" and dataset.get("official"):
         return None
-    raise InputError(f"--data: the pictures that the run was trained on ({one_line(origin, 300)}) are not there any more; say "
+    raise InputError(f"--data: the pictures that the run was trained on ({one_path(origin)}) are not there any more; say "
                      "where they are with --data PATH")
 
 

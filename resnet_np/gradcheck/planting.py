@@ -55,8 +55,9 @@ def verdicts() -> Iterator[Verdict]:
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="resnet_np-mutants-") as folder, ThreadPoolExecutor(PROCESSES) as pool:
         for number in range(PROCESSES):
-            copies.put(Path(folder) / str(number) / PACKAGE.name)
-            shutil.copytree(PACKAGE, Path(folder) / str(number) / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+            copy = Path(folder) / str(number) / PACKAGE.name
+            shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            copies.put(copy)
         try:
             sound = pool.map(partial(_check_without_a_bug, copies), BACKENDS)
             found = pool.map(partial(_verdict, copies), ordered)

@@ -30,10 +30,9 @@ from resnet_np.layers import BatchNorm2d, Layer
 from resnet_np.models import resnet_cifar as cifar
 from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
-from resnet_np.words import LONGEST_NAME, fits_on_a_line, one_line
+from resnet_np.words import LONGEST_NAME, LONGEST_PATH, fits_on_a_line, one_line
 
 FORMAT = 1
-LONGEST_PATH = 4096  # letters
 LARGEST_IMAGE = 1024  # pixels a side; a typing error must not fill the memory
 HEADER_BYTES = 4 << 20  # by which the header may exceed the other arrays: it grows with the epochs, 1.6 kB each
 DIRECTORY_BYTES = 64 << 10  # by which a zip's directory may exceed a 16th of its file: ours stay under 2 %

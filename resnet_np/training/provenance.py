@@ -8,8 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resnet_np import backend
-from resnet_np.models.checkpoint import LONGEST_PATH
-from resnet_np.words import one_line
+from resnet_np.words import one_path
 
 
 class Pictures(Protocol):
@@ -38,13 +37,8 @@ class Pictures(Protocol):
 def name(pictures: Pictures) -> str:
     """The data set in words that cannot be mistaken for the official one."""
     if pictures.name == "cifar10" and not pictures.official:
-        return f"a copy of CIFAR-10 ({place(_origin(pictures))})"
-    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({place(_origin(pictures))})")
-
-
-def place(origin: str) -> str:
-    """An origin for a line of text: a path may hold anything."""
-    return one_line(origin, LONGEST_PATH)
+        return f"a copy of CIFAR-10 ({one_path(_origin(pictures))})"
+    return {"cifar10": "CIFAR-10", "shapes10": "Shapes-10"}.get(pictures.name, f"{pictures.name} ({one_path(_origin(pictures))})")
 
 
 def _origin(pictures: Pictures) -> str:

@@ -20,6 +20,7 @@ from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run_folder import RunFolder
+from resnet_np.words import one_path
 
 
 class Loader(Protocol):
@@ -160,7 +161,7 @@ class Run:
             raise CheckpointError(f"--resume: {path} does not say where its run was; only a last.npz can be resumed") from error
         if different:
             places = dataset.get("origin", ""), provenance.fingerprint(self.pictures)["origin"]
-            known, here = map(provenance.place, places)
+            known, here = map(one_path, places)
             what = ("have changed since it began; restore them" if places[0] == places[1]
                     else f"({known}) are others than {self.pictures.name} at {here}; give its own with --data")
             raise CheckpointError(f"--resume: the pictures that the run was trained on {what}, or start another run")

@@ -7,6 +7,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import GREY
 
 _NUMBERS = 20  # classes up to which every cell has room for its number
@@ -37,8 +38,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
              title=f"{np.trace(matrix):,} of {total:,} right ({100 * np.trace(matrix) / max(total, 1):.1f} %)")
     if K <= _NUMBERS:
         size = 9 if K <= 10 else 6
-        axes.set_xticks(range(K), classes, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(K), classes)
+        axes.set_xticks(range(K), classes, rotation=45, ha="right", rotation_mode="anchor", **for_names())
+        axes.set_yticks(range(K), classes, **for_names())
         for i, j in np.ndindex(K, K):
             colour = "white" if shade(percent[i, j]) > 0.6 else "black" if matrix[i, j] else GREY
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", fontsize=size, color=colour)

@@ -8,6 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import as_image, frame
 
 _MAP = "magma"
@@ -32,13 +33,14 @@ def heat_maps(pictures: np.ndarray, heats: np.ndarray, titles: Sequence[str], ca
     rows, columns = (1, M + 1) if N == 1 else (M + 1, N)
     figure = Figure(figsize=(0.7 + 1.5 * columns, 0.1 + 1.7 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).reshape(M + 1, N)
+    fonts = for_names()
     for n in range(N):
         image = as_image(pictures[n])
         grid[0, n].imshow(image, interpolation="nearest")
-        grid[0, n].set_title(titles[n], fontsize=8, pad=3)
+        grid[0, n].set_title(titles[n], fontsize=8, pad=3, **fonts)
         for m in range(M):
             grid[m + 1, n].imshow(overlaid(image, heats[n, m]), interpolation="nearest")
-            grid[m + 1, n].set_title(captions[m][n], fontsize=8, pad=3)
+            grid[m + 1, n].set_title(captions[m][n], fontsize=8, pad=3, **fonts)
     for axes in grid.ravel():
         frame(axes)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _MAP), ax=grid[1:, :], fraction=0.05, pad=0.02,

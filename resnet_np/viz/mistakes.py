@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import ORANGE, as_image, frame
 
 COLUMNS = 6
@@ -28,13 +29,14 @@ def mistakes(
     rows = -(-N // columns)
     figure = Figure(figsize=(0.4 + 1.25 * max(columns, 3), 0.45 + 1.68 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    fonts = for_names()
     for axes in grid[N:]:
         axes.set_axis_off()
     for axes, picture, label, answer, probability in zip(grid, pictures, labels, answers, probabilities, strict=False):
         axes.imshow(as_image(picture), interpolation="nearest")
         frame(axes)
-        axes.set_title(_short(classes[label]), fontsize=8, pad=3)
-        axes.set_xlabel(f"{_short(classes[answer])}\n{_percent(probability)}", fontsize=8, color=ORANGE, labelpad=3)
+        axes.set_title(_short(classes[label]), fontsize=8, pad=3, **fonts)
+        axes.set_xlabel(f"{_short(classes[answer])}\n{_percent(probability)}", fontsize=8, color=ORANGE, labelpad=3, **fonts)
     figure.suptitle(f"{title}: the true class above, the answer and its probability below", fontsize=9)
     return figure
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from resnet_np.errors import InputError
-from resnet_np.fonts import families
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import BLUE, GREY, ORANGE, as_image, frame, save
 
 MAX_PHOTOS, MAX_CLASSES = 20, 10  # a row each, a bar each; more would make the figure too large for most viewers
@@ -46,14 +46,14 @@ def prediction(photos: Sequence[Shown]) -> Figure:
                     layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
     if more:
         figure.suptitle(more, fontsize=9, color=GREY)
-    fonts = families()
+    fonts = for_names()
     for row, (left, middle, right) in zip(
             rows, figure.subplots(len(rows), 3, squeeze=False, gridspec_kw={"width_ratios": (1, 1, 2.3)}), strict=True):
         S = row.pixels.shape[-1]
         seen = as_image(row.pixels)
         for axes, picture, title in ((left, row.photo, shortened(row.name, FILE)), (middle, seen, f"seen as {S} x {S}")):
             axes.imshow(picture, interpolation="nearest" if axes is middle else "auto")
-            axes.set_title(title, fontsize=9, loc="left", family=fonts, parse_math=False)  # a dollar in a name is a dollar
+            axes.set_title(title, fontsize=9, loc="left", **fonts)
             axes.set_anchor("NW")
             frame(axes)
         _bars(right, row, bars, fonts)
@@ -77,14 +77,14 @@ def shortened(name: str, width: int) -> str:
     return f"{name[:start]}…{name[len(name) - end:]}"
 
 
-def _bars(axes: Axes, row: Shown, room: int, fonts: list[str]) -> None:
+def _bars(axes: Axes, row: Shown, room: int, fonts: dict[str, Any]) -> None:
     top = row.top[:MAX_CLASSES]
     percent = [100 * probability for _, probability in top]
     places = range(len(top))
     axes.barh(places, percent, height=0.7, color=ORANGE if row.unlike else BLUE)
     for place, value in zip(places, percent, strict=True):
         axes.text(value + 1.5, place, f"{value:.1f} %", va="center", fontsize=9)
-    axes.set_yticks(places, [shortened(name, CLASS) for name, _ in top], family=fonts, fontsize=9, parse_math=False)
+    axes.set_yticks(places, [shortened(name, CLASS) for name, _ in top], fontsize=9, **fonts)
     axes.set_ylim(room - 0.4, -0.6)  # the likeliest on top; bars are as thick in every row
     axes.set_xlim(0, 118)  # room for "100.0 %"
     axes.set_xticks([])

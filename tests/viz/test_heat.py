@@ -28,9 +28,10 @@ def test_pictures_above_their_maps(N, M, rng, tmp_path):
     heats = rng.random((N, M, 8, 8))
     for array in (pictures, heats):
         array.setflags(write=False)
-    figure = heat_maps(pictures, heats, [f"p{n}" for n in range(N)], [[f"m{m}{n}" for n in range(N)] for m in range(M)])
+    figure = heat_maps(pictures, heats, [rf"$\q$ {n}" for n in range(N)], [[f"m{m}{n}" for n in range(N)] for m in range(M)])
     *shown, bar = figure.axes
-    assert [axes.get_title() for axes in shown] == [f"p{n}" for n in range(N)] + [f"m{m}{n}" for m in range(M) for n in range(N)]
+    assert [axes.get_title() for axes in shown] == [
+        *(rf"$\q$ {n}" for n in range(N)), *(f"m{m}{n}" for m in range(M) for n in range(N))]
     np.testing.assert_array_equal(shown[N - 1].images[0].get_array(), pictures[-1].transpose(1, 2, 0) / 255)
     np.testing.assert_array_equal(shown[-1].images[0].get_array(), overlaid(pictures[-1].transpose(1, 2, 0) / 255, heats[-1, -1]))
     assert bar.get_ylabel() == "heat, % of its largest"

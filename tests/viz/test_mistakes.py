@@ -15,10 +15,10 @@ def test_truth_above_answer_and_probability_below(N, rng, tmp_path):
     labels, answers, probabilities = np.zeros(N, int), np.full(N, 1 + (N == 5)), np.linspace(0.99996, 0.5, N)
     for array in (pictures, labels, answers, probabilities):
         array.setflags(write=False)
-    figure = mistakes(pictures, labels, answers, probabilities, ("cat", "dog", "a name of many letters"))
+    figure = mistakes(pictures, labels, answers, probabilities, (r"$\q$", "$dog$", "a name of many letters"))
     shown = [axes for axes in figure.axes if axes.images]
-    assert len(shown) == N and {axes.get_title() for axes in shown} == {"cat"}
-    answer = "a name of many …" if N == 5 else "dog"
+    assert len(shown) == N and {axes.get_title() for axes in shown} == {r"$\q$"}
+    answer = "a name of many …" if N == 5 else "$dog$"
     assert shown[0].get_xlabel() == f"{answer}\nabove 99.9 %" and (N == 1 or shown[-1].get_xlabel() == f"{answer}\n50.0 %")
     save(figure, tmp_path / "mistakes.png")
 

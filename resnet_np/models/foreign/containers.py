@@ -14,7 +14,7 @@ from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign import npz_file, safetensors_file, torch_stream, torch_tar, torch_zip
 from resnet_np.models.foreign.source import Source, damaged, open_source
 from resnet_np.models.foreign.zip_archive import open_archive
-from resnet_np.words import fits_on_a_line, one_line
+from resnet_np.words import fits_on_a_line, one_line, one_path
 
 HEAD = 512
 LONGEST_TENSOR = 300  # letters of its name; a ResNet in wrappers has 60
@@ -61,9 +61,9 @@ def read(path: str | PathLike[str]) -> Tensors:
             container = _detect(source)
             return _checked(_read(source, container))
     except CheckpointError as error:
-        raise type(error)(f"weights: {one_line(path, 4096)}: {error}") from error.__cause__
+        raise type(error)(f"weights: {one_path(path)}: {error}") from error.__cause__
     except Exception as error:  # zip, tar, safetensors and NumPy each have their own for a damaged file
-        reason = f"weights: {one_line(path, 4096)}: it cannot be read as {container} ({one_line(error)})"
+        reason = f"weights: {one_path(path)}: it cannot be read as {container} ({one_line(error)})"
         raise damaged(reason) from error
 
 

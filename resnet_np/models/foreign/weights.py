@@ -30,7 +30,7 @@ from resnet_np.models.foreign.report import Report
 from resnet_np.models.layout import shapes
 from resnet_np.models.names import describe, family_of, name_of, parse_name
 from resnet_np.models.resnet import ResNet
-from resnet_np.words import one_line
+from resnet_np.words import one_line, one_path
 
 CHECKPOINT, EXPORT = "a resnet_np checkpoint", "a resnet_np export"
 
@@ -89,13 +89,13 @@ def load_weights(
     except OwnCheckpoint:
         imported = _own_checkpoint(path, wishes, classes)
     except WeightsError as error:
-        raise type(error)(f"weights: {one_line(path, 4096)}: {error}", error.report) from None
+        raise type(error)(f"weights: {one_path(path)}: {error}", error.report) from None
     net = imported.checkpoint.net
     if isinstance(model_or_name, str) and (family_of(net), name_of(net)) != (parse_name(model_or_name).family, model_or_name):
-        raise CheckpointError(f"weights: {one_line(path, 4096)}: it holds {_what(net)}, expected a {model_or_name}")
+        raise CheckpointError(f"weights: {one_path(path)}: it holds {_what(net)}, expected a {model_or_name}")
     if isinstance(model_or_name, ResNet):
         if _identity(model_or_name) != _identity(net):
-            raise CheckpointError(f"weights: {one_line(path, 4096)}: it holds {_what(net)}, but the net to be filled is "
+            raise CheckpointError(f"weights: {one_path(path)}: it holds {_what(net)}, but the net to be filled is "
                                   f"{_what(model_or_name)}{_hint(model_or_name, imported)}")
         _fill(model_or_name, net)
         imported.checkpoint.net = model_or_name
