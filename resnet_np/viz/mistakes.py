@@ -37,7 +37,8 @@ def mistakes(
         frame(axes)
         axes.set_title(_short(classes[label]), fontsize=8, pad=3, **fonts)
         axes.set_xlabel(f"{_short(classes[answer])}\n{_percent(probability)}", fontsize=8, color=ORANGE, labelpad=3, **fonts)
-    figure.suptitle(f"{title}: the true class above, the answer and its probability below", fontsize=9)
+    between = ": " if columns == COLUMNS else "\n"  # a few pictures are narrower than the line
+    figure.suptitle(f"{title}{between}the true class above, the answer and its probability below", fontsize=9)
     return figure
 
 

@@ -21,6 +21,9 @@ def test_truth_above_answer_and_probability_below(N, rng, tmp_path):
     answer = "a name of many …" if N == 5 else "$dog$"
     assert shown[0].get_xlabel() == f"{answer}\nabove 99.9 %" and (N == 1 or shown[-1].get_xlabel() == f"{answer}\n50.0 %")
     save(figure, tmp_path / "mistakes.png")
+    figure.draw_without_rendering()
+    extent = figure._suptitle.get_window_extent()
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.x1
 
 
 def test_wrong_arguments():
