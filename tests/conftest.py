@@ -7,8 +7,10 @@ nbclient) and `compiler` (g++), turns the skip of a test that lacks one of them 
 import importlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -17,6 +19,7 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REQUIREMENTS = ("peers", "shared", "notebooks", "compiler")
+TEMPORARY = pytest.StashKey[str]()
 
 matplotlib.use("Agg")
 
@@ -32,8 +35,12 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Neither the user's cache nor her data set may decide a test, and no test may fill them. The folder outlives the
     # session, so that kernels are compiled once; a test that needs an empty one takes `empty_cache`.
-    _move_cache(os.environ, config.cache.mkdir("user-cache"))
+    _move_cache(os.environ, _kept(config, "user-cache"))
     os.environ.pop("RESNET_NP_DATA", None)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.stash.get(TEMPORARY, ""), ignore_errors=True)
 
 
 def pytest_runtest_setup(item):
@@ -115,7 +122,7 @@ def _standin_cache(standin, request):
     """Where what g++ has compiled is kept. Skips the test where there is no g++."""
     if standin.gpu.compiler() is None:
         _missing("compiler", f"there is no {standin.gpu.COMPILER}, which compiles the CUDA kernels for the CPU")
-    return request.config.cache.mkdir("cupy-standin")
+    return _kept(request.config, "cupy-standin")
 
 
 @pytest.fixture
@@ -128,6 +135,18 @@ def empty_cache(tmp_path, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return folder
+
+
+def _kept(config, name):
+    """A folder that outlives the session; where pytest keeps none (-p no:cacheprovider, a read-only checkout), one that does not."""
+    try:
+        return config.cache.mkdir(name)
+    except (AttributeError, OSError):  # pytest has no cache, or nowhere to write it
+        if TEMPORARY not in config.stash:
+            config.stash[TEMPORARY] = tempfile.mkdtemp(prefix="resnet-np-tests-")
+        folder = Path(config.stash[TEMPORARY]) / name
+        folder.mkdir(exist_ok=True)
+        return folder
 
 
 def _move_cache(environment, folder):

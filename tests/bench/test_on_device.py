@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from resnet_np.bench import compare, peer
+from resnet_np.bench import compare
 from resnet_np.cli import main
 
 pytestmark = [pytest.mark.nojit, pytest.mark.slow]
 TINY = ["bench", "--backend", "cupy", "--model", "resnet8", "--batch", "4", "--threads", "1", "--rounds", "1"]
+SEES_GPU = "resnet_np.bench.peer.sees_gpu"  # by name: to import its module takes PyTorch
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def test_alone(capsys):
 @pytest.mark.peer
 def test_against_torch(capsys, monkeypatch):
     """Both sides agree in float64 and float32 before they are timed; no side has its malloc tuned."""
-    monkeypatch.setattr(peer, "sees_gpu", lambda: True)
+    monkeypatch.setattr(SEES_GPU, lambda: True)
     assert main([*TINY, "--vs", "torch", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["memory"] == "GPU" and answer["versions"]["device"] == "a stand-in" and answer["train_ratio"] > 0
@@ -36,7 +37,7 @@ def test_against_torch(capsys, monkeypatch):
 
 @pytest.mark.peer
 def test_a_torch_without_a_gpu(capsys, monkeypatch):
-    monkeypatch.setattr(peer, "sees_gpu", lambda: False)
+    monkeypatch.setattr(SEES_GPU, lambda: False)
     assert main([*TINY, "--vs", "torch"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "--vs torch: this PyTorch sees no GPU" in err
