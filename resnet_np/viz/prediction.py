@@ -52,7 +52,7 @@ def prediction(photos: Sequence[Shown]) -> Figure:
         S = row.pixels.shape[-1]
         seen = as_image(row.pixels)
         for axes, picture, title in ((left, row.photo, shortened(row.name, FILE)), (middle, seen, f"seen as {S} x {S}")):
-            axes.imshow(picture, interpolation="nearest" if axes is middle else "auto")
+            axes.imshow(picture, interpolation="nearest" if axes is middle else None)
             axes.set_title(title, fontsize=9, loc="left", **fonts)
             axes.set_anchor("NW")
             frame(axes)
