@@ -31,7 +31,9 @@ def _inspect(options: argparse.Namespace) -> None:
     image_set = _data(options)
     found = inspection.inspect(image_set)
     if options.sheet:
-        sheet.write(image_set, options.sheet)
+        boxes = sheet.write(image_set, options.sheet)
+        if boxes:
+            print(f"--sheet: {boxes}", file=sys.stderr)
     if options.json:
         print(json.dumps(inspection.as_json(image_set, found), indent=2))
     else:

@@ -1,13 +1,12 @@
 """A contact sheet: a row a class, ten pictures each."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from data_tools.image_set import ImageSet
 from resnet_np.errors import DataError
-from resnet_np.fonts import for_names
+from resnet_np.fonts import for_names, save_png
 
 COLUMNS = 10
 DPI = 64  # a power of two: matplotlib wants inches, and so gives back exactly the pixels that were meant
@@ -20,8 +19,8 @@ HEAD = 44  # pixels at the top
 LETTER, WIDE_LETTER = 13, 17  # pixels, of a w and of a Chinese letter at the size of the names
 
 
-def write(image_set: ImageSet, path: Path) -> None:
-    """Write the first ten training pictures of each class to `path`, a PNG."""
+def write(image_set: ImageSet, path: Path) -> str | None:
+    """Write the first ten training pictures of each class to `path`, a PNG -> what to say about letters without a font, or None."""
     from matplotlib.figure import Figure
 
     canvas, middles = _canvas(image_set)
@@ -35,9 +34,7 @@ def write(image_set: ImageSet, path: Path) -> None:
     for down, text in texts:
         figure.text(GAP / width, 1 - down / height, text, size=TEXT, va="center", **fonts)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # a box beside the number says as much
-            figure.savefig(path, dpi=DPI, format="png")
+        return save_png(figure, path, dpi=DPI)
     except OSError as error:
         raise DataError(f"--sheet: {path}: cannot be written ({error.strerror}); choose another file") from None
 

@@ -71,8 +71,10 @@ def run(options: argparse.Namespace) -> int:
     elif read:
         _print(path, checkpoint, read)
     if options.show and read:
-        _draw(read, options.show)
+        boxes = _draw(read, options.show)
         print(f"picture    {options.show}", file=notes)
+        if boxes:
+            print(f"note       {boxes}", file=notes)
     return 0 if len(read) == len(asked) else 2
 
 
@@ -126,12 +128,13 @@ def _print(path: Path, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
             print(f"  {CAUTION}")
 
 
-def _draw(photos: list[Asked], path: Path) -> None:
+def _draw(photos: list[Asked], path: Path) -> str | None:
+    """Returns what there is to say about letters that no font has."""
     from resnet_np.viz.prediction import Shown, write
 
     rows = [Shown(Path(photo.name).name, photo.shown, photo.pixels, photo.answer.top, photo.answer.unlike)
             for photo in photos if photo.answer and photo.shown is not None and photo.pixels is not None]
     try:
-        write(rows, path)
+        return write(rows, path)
     except OSError as error:
         raise InputError(f"--show: {path} cannot be written: {error.strerror or error}; choose another place") from error

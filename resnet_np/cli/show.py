@@ -62,12 +62,14 @@ def run(options: argparse.Namespace) -> None:
 
     plot = options.out or _beside(options.run, what, options.picture)
     try:
-        save(figure, plot)
+        boxes = save(figure, plot)
     except OSError as error:
         raise InputError(f"--out: {plot} cannot be written: {error.strerror or error}; choose another place with --out") from error
     print(f"read       {path}")
     print(f"shown      {text}")
     print(f"plot       {plot}")
+    if boxes:
+        print(f"note       {boxes}")
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import BLUE, GREY, ORANGE, tidy
 
 
@@ -28,7 +29,7 @@ def scores(logits: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
     left.set(xlabel="logit", title="What the net returns")
     right.set(xlabel="probability (%)", title="softmax of it")
     right.set_xlim(0, max(1.0, 118 * float(probabilities.max())))
-    left.set_yticks(range(K), classes)
+    left.set_yticks(range(K), classes, **for_names())
     left.invert_yaxis()
     for axes in (left, right):
         axes.title.set_fontsize(10)

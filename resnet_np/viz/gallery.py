@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import as_image, frame
 
 COLUMNS = 10
@@ -25,10 +26,11 @@ def gallery(pictures: np.ndarray, names: Sequence[str], *, title: str = "", colu
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(pictures):]:
         axes.set_axis_off()
+    fonts = for_names()
     for axes, picture, name in zip(grid, pictures, names, strict=False):
         axes.imshow(as_image(picture), interpolation="nearest")
         frame(axes)
-        axes.set_xlabel(name, fontsize=8, labelpad=2)
+        axes.set_xlabel(name, fontsize=8, labelpad=2, **fonts)
     if title:
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(title, fontsize=9, **fonts)
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resnet_np.errors import InputError
+from resnet_np.fonts import for_names
 from resnet_np.viz.style import GREY, as_image, frame
 
 _CHANNELS = (("red", "Reds_r"), ("green", "Greens_r"), ("blue", "Blues_r"))
@@ -23,6 +24,7 @@ def contact_sheet(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]
                          f"{labels.shape} and {len(classes)} names")
     figure = Figure(figsize=(1.1 + 0.56 * columns, 0.56 * len(classes)), layout="constrained")
     grid = figure.subplots(len(classes), columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
+    fonts = for_names()
     for k, row in enumerate(grid):
         places = np.flatnonzero(labels == k)
         for column, axes in enumerate(row):
@@ -31,7 +33,7 @@ def contact_sheet(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]
                 axes.imshow(as_image(images[places[column]]), interpolation="nearest")
             else:
                 axes.set_visible(column == 0)  # the first one carries the name
-        row[0].set_ylabel(f"{k}  {classes[k]}", rotation=0, ha="right", va="center", fontsize=9, labelpad=5)
+        row[0].set_ylabel(f"{k}  {classes[k]}", rotation=0, ha="right", va="center", fontsize=9, labelpad=5, **fonts)
     return figure
 
 
@@ -92,9 +94,10 @@ def signed_maps(maps: np.ndarray, titles: Sequence[str], *, picture: np.ndarray 
         axes.set_title(f"the picture, {picture.shape[1]} x {picture.shape[2]}", fontsize=9)
         frame(axes)
     largest = float(np.abs(maps).max()) or 1.0
+    fonts = for_names()
     for axes, values, title in zip(line, maps, titles, strict=False):
         image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title, fontsize=9, **fonts)
         frame(axes)
     bar = figure.colorbar(image, ax=everywhere, fraction=0.04, pad=0.02)
     bar.ax.tick_params(labelsize=7)

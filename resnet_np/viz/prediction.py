@@ -60,9 +60,9 @@ def prediction(photos: Sequence[Shown]) -> Figure:
     return figure
 
 
-def write(photos: Sequence[Shown], path: Path | BinaryIO) -> None:
-    """Draw and write a PNG."""
-    save(prediction(photos), path)
+def write(photos: Sequence[Shown], path: Path | BinaryIO) -> str | None:
+    """Draw and write a PNG -> what `save` has to tell the user."""
+    return save(prediction(photos), path)
 
 
 def shortened(name: str, width: int) -> str:

@@ -1,6 +1,5 @@
 """One look for every figure."""
 
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+
+from resnet_np import fonts
 
 # Okabe and Ito 2008: told apart by every common kind of colour vision
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
@@ -22,14 +23,12 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, path: Path | BinaryIO) -> None:
-    """Write the figure as a PNG; a letter that no font has is an empty box.
+def save(figure: Figure, path: Path | BinaryIO) -> str | None:
+    """Write the figure as a PNG -> what to tell the user about letters that became empty boxes, or None.
 
     Figures here are made without pyplot: nothing stays open, no display is needed.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(path, dpi=DPI, format="png", metadata={"Software": MAKER})
+    return fonts.save_png(figure, path, dpi=DPI, metadata={"Software": MAKER})
 
 
 def is_drawn_here(path: Path) -> bool:

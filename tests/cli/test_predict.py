@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from data_tools import shapes10
+from resnet_np import fonts
 from resnet_np.cli import columns, main
 from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
@@ -157,6 +158,19 @@ def test_show(run, photos, tmp_path, capsys):
         assert picture.format == "PNG" and picture.width == 1380
     assert predict(run, photos / "empty.jpg", "--show", tmp_path / "none.png") == 2
     assert not (tmp_path / "none.png").exists()
+
+
+def test_letters_that_no_font_has_are_named(run, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fonts, "CHINESE", ())
+    asked = (run, photos / "shape0.png", "--top", 10, "--show", tmp_path / "out.png")
+    note = "note       no font here has the letters 飞机, which are drawn as boxes; install one, such as Debian's fonts-noto-cjk\n"
+    assert predict(*asked) == 0
+    assert capsys.readouterr().out.endswith(note)
+    assert predict(*asked, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) and err.endswith(note)
+    assert predict(*asked[:2], "--top", 10) == 0  # nothing is drawn
+    assert "boxes" not in capsys.readouterr().out
 
 
 def test_terminals_without_the_letters_and_a_start_without_numba(run, photos):

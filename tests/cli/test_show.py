@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_tools import cifar, shapes10
 from data_tools.image_set import ImageSet
+from resnet_np import fonts
 from resnet_np.cli import main
 from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
@@ -99,6 +100,16 @@ def test_foreign_weights(tmp_path, photo, capsys):
     assert is_picture(tmp_path / "net-filters.png") and is_picture(tmp_path / "net-gradcam-my cat.png")
     assert run(path, "curves") == 2
     assert "no epoch to draw" in capsys.readouterr().err
+
+
+def test_letters_that_no_font_has_are_named(tmp_path, photo, monkeypatch, capsys):
+    names = ("猫", *shapes10.CLASSES[1:])
+    save_checkpoint(tmp_path / "net.npz", Checkpoint(resnet_cifar(8, width=4, seed=1), CIFAR10, names))
+    monkeypatch.setattr(fonts, "CHINESE", ())
+    note = "note       no font here has the letters 猫, which are drawn as boxes; install one, such as Debian's fonts-noto-cjk\n"
+    for name in names[:2]:
+        assert run(tmp_path / "net.npz", "gradcam", "--picture", photo, "--class", name) == 0
+        assert capsys.readouterr().out.endswith(note) == (name == "猫")
 
 
 @pytest.mark.parametrize("arguments, words", [

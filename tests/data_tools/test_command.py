@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from data_tools import __main__ as command
-from data_tools import cifar, fetch, find, shapes10, sheet, verify
+from data_tools import cifar, fetch, find, shapes10, verify
 from resnet_np.errors import DataError
 
 pytestmark = pytest.mark.nojit
@@ -181,45 +180,6 @@ def test_moments_of_random_pictures(run, tmp_path, image_set):
     assert found["std"] == pytest.approx(pixels.std(axis=(0, 2, 3)))
 
 
-@pytest.mark.parametrize("classes", [cifar.CLASSES, CHINESE], ids=["english", "chinese"])
-@pytest.mark.filterwarnings("error")
-def test_sheet(tmp_path, run, image_set, classes):
-    held = image_set(train=200, classes=classes)
-    path = cifar.write(held, tmp_path / "x", "png")
-    code, out, err = run("inspect", path, "--sheet", tmp_path / "sheet.png")
-    assert (code, err) == (0, "")
-    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
-    zoom, gap = 3, sheet.GAP
-    side = 32 * zoom
-    left = drawn.shape[1] - 10 * (side + gap)
-    for label in range(10):
-        top = sheet.HEAD + label * (side + gap)
-        for column, place in enumerate(np.flatnonzero(held.train_labels == label)[:10]):
-            x = left + column * (side + gap)
-            tile = drawn[top:top + side, x:x + side]
-            expected = held.train_images[place].transpose(1, 2, 0)
-            for row in range(zoom):  # every pixel is a square of `zoom`
-                np.testing.assert_array_equal(tile[row::zoom, zoom - 1 - row::zoom], expected)
-        name = drawn[top:top + side, :left - 2]
-        assert name.min() < 100, "no name beside the pictures"
-        assert (drawn[top:top + side, left - 2:left] == 255).all(), "the name reaches into the pictures"
-
-
-def test_sheet_of_few_pictures_and_of_long_names(tmp_path, run, image_set):
-    names = ("w" * 40, "猫" * 40, r"$\nosuch$", *"abcdefg")
-    path = cifar.write(image_set(train=1, classes=names), tmp_path / "x", "npz")
-    assert run("inspect", path, "--sheet", tmp_path / "sheet.png")[0] == 0
-    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
-    margin = drawn.shape[1] - 10 * (96 + sheet.GAP)
-    assert (drawn[:, margin - 2:margin] == 255).all(), "a name reaches into the pictures"
-
-
-def test_sheet_that_cannot_be_written(tmp_path, run):
-    code, out, err = run("inspect", "shapes10", "--sheet", tmp_path)
-    assert (code, out) == (2, "")
-    assert f"--sheet: {tmp_path}: cannot be written" in err
-
-
 @pytest.mark.parametrize("words", [["verify"], ["inspect"], ["convert", "OUT", "--to", "npz"]])
 def test_what_is_not_there_is_one_line(tmp_path, run, words):
     words = [words[0], tmp_path / "none", *words[1:]]
@@ -238,25 +198,6 @@ def test_a_folder_of_pictures(pets, run):
     code, out, _ = run("inspect", pets)
     assert code == 0
     assert {"       8        2  cat", "      16        4  dog", "      24        6  all"} < set(out.splitlines())
-
-
-@pytest.mark.parametrize(("size", "side"), [(7, 91), (32, 96), (100, 100), (300, 224)])
-def test_a_sheet_of_a_folder(tmp_path, pets, run, size, side):
-    assert run("inspect", pets, "--image-size", size, "--sheet", tmp_path / "sheet.png")[0] == 0
-    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
-    assert drawn.shape[0] == sheet.HEAD + 2 * (side + sheet.GAP)
-    left = drawn.shape[1] - 10 * (side + sheet.GAP)
-    for row, name in enumerate(("cat", "dog")):
-        top = sheet.HEAD + row * (side + sheet.GAP)
-        assert (drawn[top:top + side, left:left + side, 0] == sum(name.encode()) % 256).all()
-        assert (drawn[top:top + side, left + side:left + side + sheet.GAP] == 255).all()
-
-
-def test_a_sheet_of_many_classes(tmp_path, image_set):
-    many = dataclasses.replace(image_set(), classes=tuple(f"class {number}" for number in range(sheet.MAX_CLASSES + 70)))
-    sheet.write(many, tmp_path / "sheet.png")
-    with Image.open(tmp_path / "sheet.png") as drawn:
-        assert drawn.height == sheet.HEAD + sheet.MAX_CLASSES * (96 + sheet.GAP)
 
 
 def test_a_folder_that_cannot_be_converted_is_one_line(tmp_path, pets, run):
