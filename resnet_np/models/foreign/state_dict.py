@@ -10,7 +10,8 @@ from resnet_np.models.foreign.tensors import Tensor
 
 # In the order of preference: the trained weights before their running average, which only some programs keep.
 HOLDERS = (
-    "state_dict", "net", "model", "model_state_dict", "module", "network", "weights", "params", "state_dict_ema", "model_ema",
+    "state_dict", "net", "model", "model_state_dict", "model_state", "module", "network", "weights", "params", "state_dict_ema",
+    "model_ema",
 )
 DEPTH = 3  # {'model': {'state_dict': …}} occurs
 

@@ -119,6 +119,8 @@ def holding(forge, value):
     ({"state_dict": 1, "net": 2}, 1),
     ({"state_dict_ema": 1, "model": 2}, 2),
     ({"model_state_dict": 3, "optimizer": 1}, 3),
+    ({"model_state": 6, "optimizer_state": 1}, 6),
+    ({"model_state": 1, "model_state_dict": 7, "model_ema": 2}, 7),
     ({"weights": 4}, 4),
 ])
 def test_which_dictionary(forge, write, places, chosen):
