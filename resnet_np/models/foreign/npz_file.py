@@ -8,7 +8,7 @@ import numpy as np
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.source import Source, damaged
-from resnet_np.models.foreign.tensors import RESULTS, STORED, check_total, convert
+from resnet_np.models.foreign.tensors import RESULTS, STORED, check_total, convert, types_of
 from resnet_np.models.foreign.zip_archive import read_member
 from resnet_np.words import one_line
 
@@ -45,7 +45,8 @@ def _parse(name: str, content: np.ndarray) -> tuple[np.ndarray, str]:
     shape, fortran_order, dtype = parse(stream, max_header_size=HEADER)
     code = "bool" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"
     if code not in RESULTS or dtype.kind not in "fiub":
-        raise CheckpointError(f"its array {one_line(name, 60)} holds {one_line(dtype, 40)}, expected plain numbers")
+        raise CheckpointError(f"its array {one_line(name, 60)} holds {one_line(dtype, 40)}, expected "
+                              f"{types_of(code for code in STORED if code != 'bf16')}; save it as one of these")
     stored = STORED[code].newbyteorder(">") if dtype.byteorder == ">" else STORED[code]
     if any(size < 0 for size in shape):  # to reshape, -1 means whatever is left
         raise damaged(f"its array {one_line(name, 60)} has the shape {one_line(shape, 60)}")

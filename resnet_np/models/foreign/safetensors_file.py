@@ -5,7 +5,7 @@ import safetensors
 
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.source import Source, damaged
-from resnet_np.models.foreign.tensors import STORED, check_total, convert
+from resnet_np.models.foreign.tensors import STORED, check_total, convert, types_of
 from resnet_np.words import one_line
 
 HEADER_SLACK = 1 << 20  # bytes by which the header may exceed a 16th of the file; a ResNet-152 takes 100,000
@@ -29,7 +29,7 @@ def read(source: Source) -> dict[str, np.ndarray]:
     for name, tensor in found.items():
         if tensor["dtype"] not in CODES:
             raise CheckpointError(f"its tensor {one_line(name, 60)} holds {one_line(tensor['dtype'], 20)} numbers, "
-                                  "expected plain float or integer tensors")
+                                  f"expected {types_of(CODES.values())}; save it as one of these, such as tensor.float()")
     check_total({name: (CODES[tensor["dtype"]], tuple(tensor["shape"])) for name, tensor in found.items()}, source.size)
     arrays = {}
     for name in list(found):

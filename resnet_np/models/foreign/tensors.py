@@ -4,7 +4,7 @@ A code names the type of the numbers: that of NumPy without its byte order (f4, 
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,12 @@ class Tensor(NamedTuple):
     first: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+def types_of(codes: Iterable[str]) -> str:
+    """For a refusal: the types of numbers that a reader takes, as PyTorch and NumPy call them."""
+    *others, last = ("bfloat16" if code == "bf16" else np.dtype(code).name for code in codes)
+    return f"{', '.join(others)} or {last}"
 
 
 def view(storage: Any, first: Any, shape: Any, strides: Any) -> Tensor:

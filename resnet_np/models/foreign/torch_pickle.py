@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from resnet_np import safe_pickle
 from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.source import Source, pickle_operations
-from resnet_np.models.foreign.tensors import Storage, Tensor, slice_storage, view
+from resnet_np.models.foreign.tensors import Storage, Tensor, slice_storage, types_of, view
 from resnet_np.safe_pickle import Refused
 from resnet_np.words import one_line
 
@@ -17,7 +17,7 @@ WHOLE_NET = (
     "is, torch.load(path, map_location='cpu', weights_only=False) reads it, and torch.save(net.state_dict(), new_path) saves the "
     "weights of the net in it"
 )
-ADVICE = "With PyTorch, torch.save(model.state_dict(), path) writes a file that can be read"
+ADVICE = "With PyTorch, torch.save(model.float().state_dict(), path) writes a file that can be read"
 CODES = {
     "Double": "f8", "Float": "f4", "Half": "f2", "BFloat16": "bf16", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1",
     "Byte": "u1", "Bool": "bool",
@@ -30,6 +30,12 @@ class Kind(NamedTuple):
 
     name: str
     code: str
+
+
+class Dtype(NamedTuple):
+    """Stands for a type of numbers."""
+
+    name: str
 
 
 class Ignored:
@@ -77,20 +83,31 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
-def _refuse_tensor(*_: Any) -> Tensor:
-    raise Refused("the pickle holds a sparse or quantised tensor, or one of rare numbers; expected plain float or integer tensors")
+def _refuse_rare(*arguments: Any) -> Tensor:
+    """What came later than the classes of storages: float8, and unsigned integers of several bytes."""
+    name = next((argument.name for argument in arguments if isinstance(argument, Dtype)), "unknown")
+    raise Refused(f"the pickle holds {name} numbers, expected {types_of(CODES.values())}")
+
+
+def _refuse_sparse(*_: Any) -> Tensor:
+    raise Refused(f"the pickle holds a sparse tensor, expected dense ones of {types_of(CODES.values())}")
+
+
+def _refuse_quantised(*_: Any) -> Tensor:
+    raise Refused(f"the pickle holds a quantised tensor, expected {types_of(CODES.values())}")
 
 
 def _names(prefixes: str, names: str) -> list[str]:
     return [f"{prefix}.{name}" for prefix in prefixes.split() for name in names.split()]
 
 
-DTYPES = (
-    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool "
-    "complex64 complex128"
-)
+DTYPES = [
+    *"float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split(),
+    *"complex128 complex64 complex32 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2".split(),
+    *"qint8 quint8 qint32 quint4x2 quint2x4 bits1x8 bits2x4 bits4x2 bits8 bits16".split(),
+]
 HARMLESS = [
-    *_names("torch", f"device Size {DTYPES}"),
+    *_names("torch", "device Size"),
     *_names("torch torch.cuda", " ".join(f"{name}Tensor" for name in CODES)),
     *_names("builtins __builtin__", "set frozenset list dict tuple int float bool str complex slice"),
     *_names("collections", "Counter defaultdict"),
@@ -108,7 +125,10 @@ ALLOWED: dict[str, Any] = {
     **dict.fromkeys(("torch.UntypedStorage", "torch.storage.UntypedStorage"), Kind("Untyped", "u1")),
     **dict.fromkeys(_names("torch._utils", "_rebuild_tensor _rebuild_tensor_v2"), _tensor),
     **dict.fromkeys(_names("torch._utils", "_rebuild_parameter _rebuild_parameter_with_state"), _parameter),
-    **dict.fromkeys(_names("torch._utils", "_rebuild_tensor_v3 _rebuild_qtensor _rebuild_sparse_tensor"), _refuse_tensor),
+    **{f"torch.{name}": Dtype(name) for name in DTYPES},
+    "torch._utils._rebuild_tensor_v3": _refuse_rare,
+    "torch._utils._rebuild_sparse_tensor": _refuse_sparse,
+    "torch._utils._rebuild_qtensor": _refuse_quantised,
     "collections.OrderedDict": _ordered_dict,
 }
 
@@ -160,7 +180,7 @@ def code_of(kind: Any) -> str:
     if not isinstance(kind, Kind):
         raise Refused("the pickle holds a storage of an unknown kind")
     if not kind.code:
-        raise Refused(f"the pickle holds {kind.name} numbers, expected plain float or integer tensors")
+        raise Refused(f"the pickle holds {kind.name} numbers, expected {types_of(CODES.values())}")
     return kind.code
 
 

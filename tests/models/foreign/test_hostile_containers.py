@@ -176,7 +176,8 @@ def test_safetensors_that_lie(forge, refuse):
                    {"w": tensor(shape=(4,), place=(0, 16))}, {"w": [1]}, b'{"w": ', b"{" + b'"a":{' * 5000, b"{" + b" " * 100_000):
         assert refuse(forge.safetensors(header, numbers))
     for dtype, shape in (("C64", (4,)), ("F8_E4M3", (32,)), ("F8_E5M2", (32,))):
-        assert "expected plain float or integer tensors" in refuse(forge.safetensors({"w": tensor(dtype, shape)}, numbers))
+        assert f"its tensor w holds {dtype} numbers, expected float64, float32, float16, bfloat16, int64, int32, int16, int8, " \
+               "uint64, uint32, uint16, uint8 or bool; save it" in refuse(forge.safetensors({"w": tensor(dtype, shape)}, numbers))
     many = {f"{place}": tensor("U8", (0,), (0, 0)) for place in range(40_000)}
     assert "announces a header of" in refuse(forge.safetensors(many, b""))
 
@@ -188,7 +189,8 @@ def test_npz_that_lie(forge, refuse, tmp_path):
     assert "holds object" in refuse(forge.npz({"w": objects}))
     assert not trace.exists()
     for array in (np.array(["a"]), np.zeros(2, [("a", "f4")]), np.zeros(2, np.complex64), np.zeros(2, "V2"), np.zeros(2, "M8[s]")):
-        assert "expected plain numbers" in refuse(forge.npz({"w": array}))
+        assert f"its array w holds {array.dtype}, expected float64, float32, float16, int64, int32, int16, int8, uint64, uint32, " \
+               "uint16, uint8 or bool; save it as one of these" in refuse(forge.npz({"w": array}))
     raw = io.BytesIO()
     np.save(raw, np.zeros(100, np.float32))
     raw = raw.getvalue()

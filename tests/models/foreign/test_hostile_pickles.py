@@ -61,11 +61,29 @@ def test_allowed_things_cannot_be_altered(forge, refuse):
     tensor = forge.tensor(forge.storage("0", 8), [8], [1])
     for target in (forge.name("torch._utils", "_rebuild_tensor_v2"), forge.name("collections", "OrderedDict"),
                    forge.name("torch", "FloatStorage"), forge.name("argparse", "Namespace"), forge.name("numpy", "ndarray"),
-                   tensor, forge.storage("0", 8), b"}", b"]"):
+                   forge.name("torch", "float32"), tensor, forge.storage("0", 8), b"}", b"]"):
         for state in (attack, b"N" + attack + b"\x86"):
             refuse(forge.zip(forge.dict(w=tensor, x=target + state + b"b"), EIGHT))
     assert not hasattr(torch_pickle.Ignored, "evil") and not hasattr(torch_pickle.Kind, "evil")
     assert torch_pickle._ordered_dict.__defaults__ == ((),)
+
+
+def test_numbers_that_are_not_read(forge, refuse):
+    storage = forge.tuple(forge.text("storage"), forge.name("torch", "UntypedStorage"), forge.text("0"), forge.text("cpu"),
+                          forge.number(32)) + b"Q"
+    for dtype, came in ((forge.name("torch", "float8_e5m2"), "float8_e5m2"), (b"N", "unknown")):
+        tensor = forge.call("torch._utils", "_rebuild_tensor_v3", storage, forge.number(0), forge.numbers([32]), forge.numbers([1]),
+                            b"\x89", forge.call("collections", "OrderedDict"), dtype)
+        for raw in (forge.zip(forge.dict(w=tensor), EIGHT), forge.stream(forge.dict(w=tensor), EIGHT)):
+            assert f"the pickle holds {came} numbers, expected float64, float32, float16, bfloat16, int64, int32, int16, int8, " \
+                   "uint8 or bool; nothing in it was run. With PyTorch, torch.save(model.float().state_dict(), path)" in refuse(raw)
+
+
+def test_types_of_numbers_beside_the_weights(forge, write):
+    """As a setting of the run, say."""
+    tensor = forge.tensor(forge.storage("0", 8), [8], [1])
+    content = forge.dict(w=tensor, trained_in=forge.name("torch", "float8_e4m3fn"))
+    assert list(read(write(forge.zip(content, EIGHT))).arrays) == ["w"]
 
 
 def test_attributes_of_mappings_are_dropped(forge, write):

@@ -1,6 +1,7 @@
 """Files that PyTorch and safetensors write: every array has the bits that PyTorch reads."""
 
 import collections
+import warnings
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from resnet_np.errors import CheckpointError
 from resnet_np.models.foreign.containers import read
 
 pytestmark = [pytest.mark.peer, pytest.mark.nojit]
+READ = "float64, float32, float16, bfloat16, int64, int32, int16, int8, uint8 or bool"
 
 
 @pytest.fixture
@@ -94,10 +96,34 @@ def test_safetensors(torch, state, tmp_path):
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_complex_quantised_and_sparse(torch, tmp_path):
     quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
-    for tensor in (torch.ones(3, dtype=torch.complex64), quantised, torch.eye(3).to_sparse(), torch.ones(3, dtype=torch.uint16)):
-        torch.save({"w": tensor}, tmp_path / "net.pth")
-        with pytest.raises(CheckpointError, match="plain float or integer tensors"):
-            read(tmp_path / "net.pth")
+    for tensor, came in (
+            (torch.ones(3, dtype=torch.complex64), "ComplexFloat numbers"), (quantised, "QInt8 numbers"),
+            (torch.eye(3).to_sparse(), "a sparse tensor"), (torch.ones(3, dtype=torch.uint16), "uint16 numbers"),
+            (torch.ones(3).to(torch.float8_e4m3fn), "float8_e4m3fn numbers")):
+        for zipped in (True, False):
+            torch.save({"w": tensor}, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+            with pytest.raises(CheckpointError, match=f"holds {came}, expected .*{READ}; .*model.float"):
+                read(tmp_path / "net.pth")
+
+
+def test_every_type_of_numbers_is_read_or_refused_with_what_is_read(torch, tmp_path):
+    read_here, refused = [], []
+    for kind in {value for value in vars(torch).values() if isinstance(value, torch.dtype)}:
+        name = str(kind).removeprefix("torch.")
+        try:
+            with warnings.catch_warnings(action="ignore"):  # PyTorch's, about experiments
+                torch.save({"w": torch.empty(3, dtype=kind)}, tmp_path / "net.pth")
+        except (KeyError, RuntimeError):
+            continue  # PyTorch itself cannot save it, or makes it in another way
+        try:
+            assert list(read(tmp_path / "net.pth").arrays) == ["w"]
+            read_here.append(name)
+        except CheckpointError as error:
+            came = {"complex64": "ComplexFloat", "complex128": "ComplexDouble"}.get(name, name)
+            assert f"the pickle holds {came} numbers, expected {READ};" in str(error)
+            refused.append(name)
+    assert set(read_here) == set(READ.replace(" or", ",").split(", "))
+    assert {"float8_e4m3fn", "float8_e8m0fnu", "uint16", "complex64"} < set(refused)
 
 
 def test_torch_reads_what_we_wrote_by_hand(torch, forge, write, arrays):
