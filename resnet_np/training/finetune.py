@@ -90,6 +90,11 @@ class FinetuneRun(Run):
                          f"{known} would cost {(known / self.image_size) ** 2:.3g} times the work")
         return found
 
+    def advice(self) -> list[str]:
+        head = [] if self.config.freeze == "trunk" and not self.config.unfreeze_at else [
+            "let the last layer alone learn (--preset head)"]
+        return head + self._longer_and_more_varied()
+
     def begin_epoch(self, epoch: int) -> None:
         freeze(self.net, self._frozen(self.net, epoch))
 
@@ -110,7 +115,7 @@ class FinetuneRun(Run):
             say(f"features   {report.duration(seconds)} for all pictures to go through the frozen trunk")
         start = time.perf_counter()
         features = self._trunk(images, labels)
-        self._features = FeatureLoader(features, labels, batch_size=self.config.batch_size, seed=self.config.seed)
+        self._features = FeatureLoader(features, labels, batch_size=self.batch_size, seed=self.config.seed)
         held_back = self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation]
         self._validation_features = self._trunk(*held_back), held_back[1].astype(np.int64)
         self.loader, self.learner = self._features, self.net.head

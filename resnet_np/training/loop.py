@@ -15,6 +15,7 @@ from resnet_np.backend import on_device
 from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
+from resnet_np.optim.selection import is_kept
 from resnet_np.training import diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
@@ -101,20 +102,22 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
             _finish_epoch(run, epochs, say)
             interruption.obey()
     if done < epochs:
-        say(f"stopping   early: validation has not improved for {run.config.early_stopping} epochs")
+        say(f"stopping   early: in {run.config.early_stopping} epochs none came within one standard error of the highest validation "
+            "accuracy")
 
 
 def _out_of_patience(run: Run) -> bool:
-    """Early stopping: whether the best epoch on validation is long past. Prechelt 1998, "Early stopping - but when?"."""
+    """Early stopping: whether the kept epoch is long past. Prechelt 1998, "Early stopping - but when?"."""
     return 0 < run.config.early_stopping <= len(run.progress.records) - run.progress.best_epoch
 
 
 def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
     """The steps that are left of the current epoch."""
-    state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.config.batch_size
+    state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.batch_size
     run.begin_epoch(len(state.records) + 1)
     first = len(state.records) * steps
     last = min(first + steps, run.total)
+    resumed, seconds_before = state.step, state.epoch_seconds  # the bar's rate is that of this process
     saved = time.perf_counter()
     unread: list[StepResult] = []
     while state.step < last:
@@ -145,7 +148,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
         if not unread:
             bar.set_postfix_str(
                 f"loss {state.loss / done:.3f}, accuracy {state.correct / done / batch_size:.1%}, "
-                f"{done * batch_size / state.epoch_seconds:.0f} images/s",
+                f"{(state.step - resumed) * batch_size / (state.epoch_seconds - seconds_before):.0f} images/s",
                 refresh=False,
             )
         bar.update()
@@ -170,21 +173,22 @@ def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
         "step": state.step,
         "lr": run.rate(state.step),
         "train_loss": state.loss / done,
-        "train_accuracy": state.correct / (done * run.config.batch_size),
+        "train_accuracy": state.correct / (done * run.batch_size),
         "validation_loss": validation.loss,
         "validation_accuracy": validation.top1,
+        "validation_count": validation.count,
         "training_seconds": state.epoch_seconds,
-        "images_per_second": done * run.config.batch_size / state.epoch_seconds,
+        "images_per_second": done * run.batch_size / state.epoch_seconds,
         "seconds": state.epoch_seconds + validation_seconds,
     }
     state.records.append(record)
     state.loss, state.correct, state.epoch_seconds = 0.0, 0, 0.0
-    if validation.top1 > state.best_accuracy:
+    if is_kept([record["validation_accuracy"] for record in state.records], validation.count):
         state.best_epoch, state.best_accuracy = epoch, validation.top1
         run.save(run.folder.best, resumable=False)
     run.save(run.folder.last, resumable=True)
     _write_records(run, say)
-    say(report.epoch_line(record, epochs, best=state.best_epoch == epoch))
+    say(report.epoch_line(record, epochs, kept=state.best_epoch == epoch))
 
 
 def _write_records(run: Run, say: Callable[[str], None]) -> None:
@@ -198,12 +202,12 @@ def _write_records(run: Run, say: Callable[[str], None]) -> None:
 
 
 def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
-    """The test set is read here, and only here: for the last weights and, once they are restored, for the best on validation."""
+    """The test set is read here, and only here: for the last weights and, once they are restored, for those that were kept."""
     state = run.progress
     last = run.test(run.net)
     run.restore_best()
     best = run.test(run.net)
-    pictures_seen = state.step * run.config.batch_size
+    pictures_seen = state.step * run.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {
         "test_accuracy": best.top1,
@@ -212,6 +216,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         "last_test_loss": last.loss,
         "best_epoch": state.best_epoch,
         "validation_accuracy": state.best_accuracy,
+        "validation_count": len(run.validation),
         "epochs": len(state.records),
         "stopped_early": _out_of_patience(run),
         "steps": state.step,
@@ -226,7 +231,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     }
     run.folder.write_json(run.folder.result, result)
     say(
-        f"test       {best.top1:.2%} with the best weights on validation (epoch {state.best_epoch}), {last.top1:.2%} with the last "
+        f"test       {best.top1:.2%} with the weights that validation kept (epoch {state.best_epoch}), {last.top1:.2%} with the last "
         f"({last.count:,} pictures)"
     )
     say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")

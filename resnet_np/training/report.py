@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any
 
 from resnet_np import backend
@@ -11,6 +12,7 @@ from resnet_np.data import generator
 from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
+from resnet_np.optim.selection import standard_error
 from resnet_np.training import novelty, provenance
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run import Run
@@ -21,6 +23,7 @@ from resnet_np.workspace import Workspace
 TRIAL_STEPS, TRIAL_SECONDS = (3, 10), 1.0
 # Cost of evaluating a picture, in training pictures: forward alone against forward and two backward products.
 EVALUATION_SHARE = 1 / 3
+FEW_VALIDATION = 200  # pictures, below which the standard error of an accuracy of 50 % is above 3.5 points
 
 
 def describe(run: Run, say: Callable[[str], None]) -> None:
@@ -37,6 +40,11 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     )
     if (side := pictures.train_images.shape[2]) != run.image_size:
         say(f"           resized from {side} to {run.image_size} pixels a side: {(run.image_size / side) ** 2:.3g} times the work")
+    if (n := len(run.validation)) < FEW_VALIDATION:
+        say(f"caution    {n} validation picture{'s' * (n != 1)} measure{'s' * (n == 1)} an accuracy to {100 * standard_error(0.5, n):.0f} "
+            f"points (standard error at 50 %), and {len(run.train):,} training pictures are few")
+        for start, advice in zip(chain(["what helps:"], repeat("")), run.advice(), strict=False):
+            say(f"           {start:11} {advice}")
     say(f"net        {names.describe(run.net)}")
     if how := run.how():
         say(f"           {how}")
@@ -44,9 +52,11 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         say(f"           {note}")
     say(f"           {net.parameters:,} parameters, {net.macs / 1e6:,.2f} million multiply-adds an image")
     say(
-        f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {config.batch_size} pictures, learning rate up to "
+        f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {run.batch_size} pictures, learning rate up to "
         f"{config.lr:g} ({config.schedule})"
     )
+    if run.batch_size < config.batch_size:
+        say(f"           a batch is the whole training set, which is smaller than --batch-size {config.batch_size}")
     say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay})")
     if against := regularisers(config):
         say(f"           {', '.join(against)}")
@@ -99,21 +109,21 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
         compile.note_warm()
     step = min(seconds)
     left = run.total - run.progress.step
-    picture = step * EVALUATION_SHARE / run.config.batch_size
+    picture = step * EVALUATION_SHARE / run.batch_size
     validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
     testing = 2 * len(run.pictures.test_images) * (run.trunk_seconds or picture)
     describing = 2 * (min(novelty.MOST, len(run.train)) + min(novelty.MOST_HELD_OUT, len(run.validation)))
     total = step * left + validating + testing + describing * (run.trunk_seconds or picture)
-    say(f"forecast   {duration(total)} for {left:,} steps at {run.config.batch_size / step:.0f} images/s")
+    say(f"forecast   {duration(total)}, validation and test included: {left:,} steps at {run.batch_size / step:.0f} images/s")
 
 
-def epoch_line(record: dict[str, Any], epochs: int, *, best: bool) -> str:
-    """Loss and accuracy in training, then on validation (* the best so far); 100 columns, for a log."""
+def epoch_line(record: dict[str, Any], epochs: int, *, kept: bool) -> str:
+    """Loss and accuracy in training, then on validation (* kept so far) of how many pictures; about 105 columns, for a log."""
     width = len(str(epochs))
     return (
         f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:5.1%}   "
-        f"validation {record['validation_loss']:.3f}  {record['validation_accuracy']:5.1%}{'*' if best else ' '}  "
-        f"lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s {record['seconds']:5.0f} s"
+        f"validation {record['validation_loss']:.3f}  {record['validation_accuracy']:5.1%}{'*' if kept else ' '} "
+        f"of {record['validation_count']:,}  lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s {record['seconds']:5.0f} s"
     )
 
 
@@ -124,10 +134,10 @@ def too_large(run: Run) -> str:
     with backend.using("numpy"):
         kept = summarise(run.net, (1, 3, run.image_size, run.image_size)).activation_bytes
     # gradients take as much again as activations, the columns of a slab and the optimiser the rest
-    fits = max(1, min(run.config.batch_size // 2, int(0.7 * total / (2 * kept))))
-    full = (f"the device's memory ({total / 2**30:.1f} GiB) is full with batches of {run.config.batch_size} pictures of "
+    fits = max(1, min(run.batch_size // 2, int(0.7 * total / (2 * kept))))
+    full = (f"the device's memory ({total / 2**30:.1f} GiB) is full with batches of {run.batch_size} pictures of "
             f"{run.image_size}x{run.image_size}")
-    if run.config.batch_size == 1:
+    if run.batch_size == 1:
         return f"{full}; choose smaller pictures (--image-size) or a smaller net"
     return f"{full}; about {fits} would fit (--batch-size {fits})"
 

@@ -40,8 +40,8 @@ class Progress:
     correct: int = 0
     epoch_seconds: float = 0.0
     seconds: float = 0.0  # training and validation, all sessions together
-    best_epoch: int = 0
-    best_accuracy: float = -1.0
+    best_epoch: int = 0  # the one that is kept, in best.npz; 0: none yet
+    best_accuracy: float = -1.0  # its accuracy on validation
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,11 +71,10 @@ class Run:
                     f"--limit-train: got {config.limit_train}, but {len(train)} training pictures are left after the split"
                 )
             train = train[: config.limit_train]
-        if config.batch_size > len(train):
-            raise InputError(
-                f"--batch-size: got {config.batch_size}, but there are only {len(train)} training pictures; choose a smaller batch"
-            )
+        if len(train) < 2:
+            raise InputError(f"--limit-train: got {config.limit_train}, expected at least 2: batch norm needs a batch")
         self.train = train
+        self.batch_size = min(config.batch_size, len(train))  # pictures per step
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         self.net, self.normaliser = self._begin(images)
@@ -86,7 +85,7 @@ class Run:
             images,
             labels,
             self.normaliser,
-            batch_size=config.batch_size,
+            batch_size=self.batch_size,
             seed=config.seed,
             augment=config.augment,
             cutout=config.cutout,
@@ -135,6 +134,17 @@ class Run:
     def notes(self) -> list[str]:
         """What else the user should know before the first step."""
         return []
+
+    def advice(self) -> list[str]:
+        """What helps where the training pictures are few, of what this run does not do yet."""
+        return ["start from trained weights, and let the last layer alone learn (resnet-np finetune WEIGHTS --preset head)",
+                *self._longer_and_more_varied()]
+
+    def _longer_and_more_varied(self) -> list[str]:
+        config = self.config
+        return [f"more epochs (--epochs {5 * config.epochs})",
+                *([] if config.augment else ["crops and mirror images (--augment)"]),
+                *([] if config.mixup or config.cutout else [f"more augmentation (--cutout {self.image_size // 4}, --mixup 0.2)"])]
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """What is to be done once before the first step."""
@@ -191,11 +201,11 @@ class Run:
         save_checkpoint(path, checkpoint, previous=self.folder.previous if resumable else None)
 
     def restore_best(self) -> None:
-        """Give the net the weights that were best on validation. Raises CheckpointError if they cannot be read."""
+        """Give the net the weights that validation kept. Raises CheckpointError if they cannot be read."""
         try:
             load_arrays(self.net, net_arrays(load_checkpoint(self.folder.best).net))
         except CheckpointError as error:
-            raise CheckpointError(f"the best weights are lost: {error}; the last ones are safe in {self.folder.last}") from error
+            raise CheckpointError(f"the weights that validation kept are lost: {error}; the last ones are safe in {self.folder.last}") from error
 
     def describe_pictures(self) -> None:
         """Add to the best checkpoint what its training pictures have in common; its weights must have been restored.
@@ -209,7 +219,7 @@ class Run:
         images = self.pictures.train_images
         typical = novelty.learn(
             self.net, self.normaliser, images[self.train], images[self.validation], image_size=self.image_size,
-            seed=self.config.seed, most=min(novelty.MOST, self.progress.step * self.config.batch_size))
+            seed=self.config.seed, most=min(novelty.MOST, self.progress.step * self.batch_size))
         save_checkpoint(self.folder.best, replace(best, typical=typical))
 
     def validate(self) -> Evaluation:

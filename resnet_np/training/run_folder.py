@@ -2,7 +2,7 @@
 
 config.json     the recipe                        metrics.jsonl  a line an epoch
 last.npz        to resume from, from step 0 on    previous.npz   the last.npz before it, should that be damaged
-best.npz        the best on validation            curves.png     loss and accuracy, redrawn every epoch
+best.npz        what validation kept              curves.png     loss and accuracy, redrawn every epoch
 result.json     the outcome, at the end           .lock          while a run is at work
 """
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from resnet_np.data import evaluation_batches, generator
 from resnet_np.models.checkpoint import net_arrays
+from resnet_np.optim.selection import is_kept
 from resnet_np.training import Config, Evaluation, RunFolder, evaluate, training_step
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run, evaluation_batch
@@ -16,9 +17,10 @@ from resnet_np.workspace import Workspace
 def small_run(config: Config, pictures: Pictures) -> tuple[Run, list[dict[str, Any]]]:
     """Train; nothing is written -> the run, and a record an epoch.
 
-    run.net holds the last weights; with early stopping the best on validation. A record has epoch, lr, train_loss, train_accuracy,
-    validation_loss and validation_accuracy, all of the net as it evaluates, on pictures as they are. So the training accuracy is
-    another than that of a run folder, which is measured while learning, on augmented pictures and with dropout.
+    run.net holds the last weights; with early stopping those that validation kept. A record has epoch, lr, train_loss,
+    train_accuracy, validation_loss, validation_accuracy and validation_count, all of the net as it evaluates, on pictures as they
+    are. So the training accuracy is another than that of a run folder, which is measured while learning, on augmented pictures and
+    with dropout.
     """
     run = Run(config, pictures, RunFolder(Path("unused")))  # a RunFolder that is not opened makes no folder
     workspace, records = Workspace(), []
@@ -33,10 +35,10 @@ def small_run(config: Config, pictures: Pictures) -> tuple[Run, list[dict[str, A
         train, validation = on_training_pictures(run), run.validate()
         records.append({
             "epoch": -(-t // steps), "lr": run.rate(t), "train_loss": train.loss, "train_accuracy": train.top1,
-            "validation_loss": validation.loss, "validation_accuracy": validation.top1})
+            "validation_loss": validation.loss, "validation_accuracy": validation.top1, "validation_count": validation.count})
         if not config.early_stopping:
             continue
-        if validation.top1 > run.progress.best_accuracy:
+        if is_kept([record["validation_accuracy"] for record in records], validation.count):
             run.progress.best_epoch, run.progress.best_accuracy = len(records), validation.top1
             best = {name: array.copy() for name, array in net_arrays(run.net).items()}
         elif len(records) - run.progress.best_epoch >= config.early_stopping:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from resnet_np.errors import InputError
+from resnet_np.optim.selection import kept_epoch, standard_error
 from resnet_np.viz.style import BLUE, GREEN, GREY, ORANGE, tidy
 
 
@@ -16,7 +17,8 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the run's loss, accuracy and learning rate over the epochs.
 
     records     one an epoch, with epoch, train_loss, train_accuracy, validation_loss, validation_accuracy (fractions)
-                and lr; a value may be missing, None or not finite, and leaves a gap
+                and lr; a value may be missing, None or not finite, and leaves a gap. With validation_count, too, a band of one
+                standard error lies around the validation accuracy, and the epoch that is kept is marked; else the highest one
     Raises InputError if there is no record.
     """
     if not records:
@@ -35,9 +37,16 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     seen = [i for i, value in enumerate(validation) if math.isfinite(value)]
     if seen:
-        best = max(seen, key=lambda i: validation[i])
-        mark = accuracy.plot(epochs[best], validation[best], "o", color=ORANGE, markersize=8, markerfacecolor="none",
-                             clip_on=False, label=f"best: {validation[best]:.1f} % in epoch {epochs[best]}")
+        marked, name = max(seen, key=lambda i: validation[i]), "best"
+        count = records[-1].get("validation_count")
+        if count and len(seen) == len(records):
+            fractions = _column(records, "validation_accuracy")
+            marked, name = kept_epoch(fractions, count) - 1, "kept"
+            error = [100 * standard_error(value, count) for value in fractions]
+            accuracy.fill_between(epochs, [a - e for a, e in zip(validation, error, strict=True)],
+                                  [a + e for a, e in zip(validation, error, strict=True)], color=ORANGE, alpha=0.15, linewidth=0)
+        mark = accuracy.plot(epochs[marked], validation[marked], "o", color=ORANGE, markersize=8, markerfacecolor="none",
+                             clip_on=False, label=f"{name}: {validation[marked]:.1f} % in epoch {epochs[marked]}")
         accuracy.legend(handles=mark, frameon=False)  # the lines are named beside the loss
     if loss.get_legend_handles_labels()[0]:
         loss.legend(frameon=False)

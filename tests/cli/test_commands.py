@@ -123,9 +123,9 @@ def test_what_argparse_refuses(arguments, capsys):
     assert stop.value.code == 2 and "error:" in err and "--help" in err and err.count("\n") == 1
 
 
-def test_a_batch_larger_than_the_data(data, tmp_path, capsys):
-    assert main(["train", "--data", str(data), "--batch-size", "128", "--out", str(tmp_path / "run")]) == 2
-    assert "--batch-size: got 128" in capsys.readouterr().err
+def test_a_split_smaller_than_what_was_asked_for(data, tmp_path, capsys):
+    assert main(["train", "--data", str(data), "--limit-train", "128", "--out", str(tmp_path / "run")]) == 2
+    assert "--limit-train: got 128, but 90" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()  # a run that never began leaves nothing behind
 
 

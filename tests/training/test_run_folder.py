@@ -204,7 +204,7 @@ def test_the_best_weights_are_damaged(recipe, pictures, stopped):
     with pytest.raises(TrainingError) as stop:
         run(recipe(), pictures, stopped, resume=True)
     text = str(stop.value)
-    assert "the best weights are lost: " in text and str(stopped.best) in text and f"safe in {stopped.last}" in text
+    assert "the weights that validation kept are lost: " in text and str(stopped.best) in text and f"safe in {stopped.last}" in text
     assert "\n" not in text
 
 

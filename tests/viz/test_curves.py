@@ -45,8 +45,19 @@ def test_best_validation_accuracy_is_marked():
     np.testing.assert_allclose(best, [[3, 95.1]])
 
 
+def test_the_kept_epoch_is_marked_in_a_band_of_one_standard_error():
+    rows = records(5, validation_count=25)
+    for row, right in zip(rows, (10, 18, 20, 18, 10), strict=True):
+        row["validation_accuracy"] = right / 25
+    accuracy = curves(rows).axes[1]
+    np.testing.assert_allclose(drawn(accuracy)["kept: 72.0 % in epoch 4"], [[4, 72]])  # 80 +- 8 %
+    (band,) = accuracy.collections
+    low, high = (reach(band.get_paths()[0].vertices[:, 1]) for reach in (min, max))
+    np.testing.assert_allclose((low, high), (40 - 9.798, 80 + 8), atol=1e-3)
+
+
 @pytest.mark.parametrize("rows", [
-    records(1), records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
+    records(1), records(1, validation_count=20), records(3, validation_count=20, validation_accuracy=math.nan), records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
     records(2, validation_loss=None, validation_accuracy=None),
     records(3, validation_loss=math.inf, validation_accuracy=math.nan)])
 def test_it_can_be_saved(tmp_path, rows):
