@@ -138,7 +138,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def _kept(config, name):
-    """A folder that outlives the session; where pytest keeps none (-p no:cacheprovider, a read-only checkout), one that does not."""
+    """A folder that outlives the session; where pytest has none (-p no:cacheprovider, a read-only checkout), one that does not."""
     try:
         return config.cache.mkdir(name)
     except (AttributeError, OSError):  # pytest has no cache, or nowhere to write it

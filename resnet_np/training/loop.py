@@ -102,8 +102,7 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
             _finish_epoch(run, epochs, say)
             interruption.obey()
     if done < epochs:
-        say(f"stopping   early: in {run.config.early_stopping} epochs none came within one standard error of the highest validation "
-            "accuracy")
+        say(f"stopping   early: {run.config.early_stopping} epochs in a row stayed more than one standard error below the highest")
 
 
 def _out_of_patience(run: Run) -> bool:
@@ -231,8 +230,8 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     }
     run.folder.write_json(run.folder.result, result)
     say(
-        f"test       {best.top1:.2%} with the weights that validation kept (epoch {state.best_epoch}), {last.top1:.2%} with the last "
-        f"({last.count:,} pictures)"
+        f"test       {best.top1:.2%} with the weights that validation kept (epoch {state.best_epoch}), {last.top1:.2%} with the "
+        f"last ({last.count:,} pictures)"
     )
     say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")
     try:

@@ -62,7 +62,9 @@ class Recipe:
     augment: bool = option(True, "random crop of the picture padded by an eighth of its side, mirrored half the time")
     cutout: int = option(0, "side in pixels of a square blanked in every picture (DeVries 2017: 16); 0: none")
     mixup: float = option(0.0, "blend pairs of pictures and labels; alpha of the Beta distribution (Zhang 2017: 0.2); 0: none")
-    early_stopping: int = option(0, "stop when N epochs in a row stayed more than one standard error below the highest validation accuracy; 0: never")
+    early_stopping: int = option(
+        0, "stop after N epochs in a row more than one standard error below the highest validation accuracy; 0: never"
+    )
     image_size: int = option(0, "side in pixels to which every picture is resized; 0: as they are (a folder of photos: 32)")
     normaliser: str = option(
         "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")

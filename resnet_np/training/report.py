@@ -41,8 +41,9 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     if (side := pictures.train_images.shape[2]) != run.image_size:
         say(f"           resized from {side} to {run.image_size} pixels a side: {(run.image_size / side) ** 2:.3g} times the work")
     if (n := len(run.validation)) < FEW_VALIDATION:
-        say(f"caution    {n} validation picture{'s' * (n != 1)} measure{'s' * (n == 1)} an accuracy to {100 * standard_error(0.5, n):.0f} "
-            f"points (standard error at 50 %), and {len(run.train):,} training pictures are few")
+        points = 100 * standard_error(0.5, n)
+        say(f"caution    {len(run.train):,} training pictures are few, and {n} for validation measure an accuracy to "
+            f"{points:.0f} points")
         for start, advice in zip(chain(["what helps:"], repeat("")), run.advice(), strict=False):
             say(f"           {start:11} {advice}")
     say(f"net        {names.describe(run.net)}")
@@ -123,7 +124,8 @@ def epoch_line(record: dict[str, Any], epochs: int, *, kept: bool) -> str:
     return (
         f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train_loss']:.3f}  accuracy {record['train_accuracy']:5.1%}   "
         f"validation {record['validation_loss']:.3f}  {record['validation_accuracy']:5.1%}{'*' if kept else ' '} "
-        f"of {record['validation_count']:,}  lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s {record['seconds']:5.0f} s"
+        f"of {record['validation_count']:,}  lr {record['lr']:.4f} {record['images_per_second']:5.0f} images/s "
+        f"{record['seconds']:5.0f} s"
     )
 
 

@@ -205,7 +205,8 @@ class Run:
         try:
             load_arrays(self.net, net_arrays(load_checkpoint(self.folder.best).net))
         except CheckpointError as error:
-            raise CheckpointError(f"the weights that validation kept are lost: {error}; the last ones are safe in {self.folder.last}") from error
+            raise CheckpointError(
+                f"the weights that validation kept are lost: {error}; the last ones are safe in {self.folder.last}") from error
 
     def describe_pictures(self) -> None:
         """Add to the best checkpoint what its training pictures have in common; its weights must have been restored.

@@ -30,15 +30,16 @@ def photos():
 
 @pytest.mark.slow
 def test_twenty_validation_pictures_do_not_choose_by_chance(photos, tmp_path, monkeypatch):
-    """Mean test accuracy over ten seeds, each with a split of its own: what the one-standard-error rule keeps is as good as the last
-    weights, to a point, and better than the first epoch of the highest validation accuracy, which was the rule until 0.1.0."""
+    """Mean test accuracy over ten seeds, each with a split of its own: what the one-standard-error rule keeps is, to a point, as
+    good as the last weights, and better than the first epoch of the highest validation accuracy, which was the rule of 0.1.0."""
     source = load_weights("resnet14", WEIGHTS).checkpoint
     after_epoch = []
     validate = Run.validate
     monkeypatch.setattr(Run, "validate", lambda run: after_epoch.append(run.test(run.net).top1) or validate(run))
     kept, last, highest = [], [], []
     for seed in range(SEEDS):
-        config = finetune_preset("whole", weights="shapes10", epochs=6, batch_size=32, lr=0.03, augment=False, seed=seed, split_seed=seed)
+        config = finetune_preset("whole", weights="shapes10", epochs=6, batch_size=32, lr=0.03, augment=False, seed=seed,
+                                 split_seed=seed)
         with RunFolder.open(tmp_path / str(seed), resume=False) as folder:
             run = FinetuneRun(config, photos, folder, source)
             after_epoch.clear()
@@ -72,7 +73,7 @@ def test_few_pictures_are_said_with_what_helps(said):
     lines = said()
     place = next(i for i, line in enumerate(lines) if line.startswith("caution"))
     assert lines[place:place + 4] == [
-        "caution    8 validation pictures measure an accuracy to 18 points (standard error at 50 %), and 72 training pictures are few",
+        "caution    72 training pictures are few, and 8 for validation measure an accuracy to 18 points",
         "           what helps: let the last layer alone learn (--preset head)",
         "                       more epochs (--epochs 10)",
         "                       more augmentation (--cutout 2, --mixup 0.2)"]

@@ -277,7 +277,7 @@ def test_early_stopping_goes_back_to_the_weights_that_were_kept(recipe, pictures
     monkeypatch.setattr(loop.Run, "test", lambda self, net: tested.append(net.stem.conv1.weight.data.copy()) or test(self, net))
     result, lines = run(recipe(epochs=9, early_stopping=3), pictures, folder)
     assert (result["epochs"], result["best_epoch"], result["stopped_early"]) == (5, 2, True)
-    assert "stopping   early: in 3 epochs none came within one standard error of the highest validation accuracy" in lines
+    assert "stopping   early: 3 epochs in a row stayed more than one standard error below the highest" in lines
     np.testing.assert_array_equal(tested[0], weights(folder.last)["conv1.weight"])
     np.testing.assert_array_equal(tested[1], weights(folder.best)["conv1.weight"])
     assert not np.array_equal(*tested)

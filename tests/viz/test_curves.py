@@ -57,7 +57,8 @@ def test_the_kept_epoch_is_marked_in_a_band_of_one_standard_error():
 
 
 @pytest.mark.parametrize("rows", [
-    records(1), records(1, validation_count=20), records(3, validation_count=20, validation_accuracy=math.nan), records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
+    records(1), records(1, validation_count=20), records(3, validation_count=20, validation_accuracy=math.nan),
+    records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
     records(2, validation_loss=None, validation_accuracy=None),
     records(3, validation_loss=math.inf, validation_accuracy=math.nan)])
 def test_it_can_be_saved(tmp_path, rows):
