@@ -52,7 +52,7 @@ def _numba() -> list[Finding]:
             return []
         import numba
 
-        from resnet_np.kernels import compile, elementwise
+        from resnet_np.kernels import compile, elementwise, threads
     except BackendError:
         return []
     except ImportError as error:
@@ -67,7 +67,7 @@ def _numba() -> list[Finding]:
     )
     return [
         ("threads", f"{numba.get_num_threads()} of {os.cpu_count()} cores (--threads changes it)"),
-        ("threading layer", numba.threading_layer()),
+        ("threading layer", f"{numba.threading_layer()}; threads that wait {threads.waiting()}"),
         ("kernel cache", state),
     ]
 

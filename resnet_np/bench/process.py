@@ -1,12 +1,11 @@
 """The parent's end of a worker process.
 
 While one side works the others sleep in a read. Their threads do not go to sleep at once: measured on two cores, an idle team of
-GNU OpenMP (Numba's and PyTorch's) spins for 9 ms after its last loop, OpenBLAS for 110 ms. So PAUSE seconds pass between two sides,
-and no side's waiting policy is changed (OMP_WAIT_POLICY=passive would slow down the side that it is set for).
+GNU OpenMP (PyTorch's) spins for 9 ms after its last loop, OpenBLAS for 110 ms. So PAUSE seconds pass between two sides, and each
+side's threads wait as they like best (kernels/threads.py; OMP_WAIT_POLICY=passive would slow down PyTorch).
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 from resnet_np import backend
 from resnet_np.bench.task import Task
 from resnet_np.errors import ResNetNpError
+from resnet_np.kernels.threads import users_environment
 
 PAUSE = 0.15  # seconds
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -37,7 +37,7 @@ class Worker:
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         """environment: variables to set, or with None to unset. The threads of every library are the task's."""
-        variables = {**os.environ, backend.VARIABLE: backend.current(), **dict.fromkeys(THREADS, str(task.threads)),
+        variables = {**users_environment(), backend.VARIABLE: backend.current(), **dict.fromkeys(THREADS, str(task.threads)),
                      **(environment or {})}
         self._side = side
         self._started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to evaluate on (default: test)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument(
-        "--plot", type=Path, metavar="PNG", help="where to draw the confusion matrix (default: beside the checkpoint)"
+        "--out", type=Path, metavar="PNG",
+        help="where to draw the confusion matrix (default: in the run's folder; of a loose weight file nowhere)"
     )
     shared.add_data(parser)
     shared.add_machine(parser)
@@ -32,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
-    shared.check_drawing("--plot", options.plot, [options.run])
+    shared.check_drawing("--out", options.out, [options.run])
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     from resnet_np.data import evaluation_batches, train_validation_split
-    from resnet_np.training import evaluate, provenance, report
+    from resnet_np.training import RunFolder, evaluate, provenance, report
     from resnet_np.training.run import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
@@ -62,7 +64,8 @@ def run(options: argparse.Namespace) -> None:
     checkpoint.net.to_device()
     with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
         result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
-    plot = options.plot or path.with_name(f"confusion-{options.split}.png")
+    of_a_run = os.path.isdir(options.run) or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
+    plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
     if options.json:
         print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))
     else:
@@ -70,21 +73,24 @@ def run(options: argparse.Namespace) -> None:
         print(f"net        {path}")
         print(f"loss       {result.loss:.4f}")
         print(f"accuracy   {result.top1:.2%}, top-5 {result.top5:.2%}")
-        print(_table(result, pictures.classes))
+        print(_table(result, pictures.classes, "see the picture" if plot else "--out PNG draws it"))
+    if plot is None:
+        return
     drawn = str(plot)
     try:
-        save(confusion(result.confusion, pictures.classes), plot)
+        if boxes := save(confusion(result.confusion, pictures.classes), plot):
+            print(f"note       {boxes}", file=notes)
     except OSError as error:
-        drawn = f"{plot} cannot be written: {error.strerror or error}; choose another place with --plot"
-        if options.plot:
-            raise InputError(f"--plot: {drawn}") from error
+        drawn = f"{plot} cannot be written: {error.strerror or error}; choose another place with --out"
+        if options.out:
+            raise InputError(f"--out: {drawn}") from error
     print(f"plot       {drawn}", file=notes)
 
 
-def _table(result: "Evaluation", classes: tuple[str, ...]) -> str:
-    """The confusion matrix as text: a row for every true class, a column for every answer."""
+def _table(result: "Evaluation", classes: tuple[str, ...], instead: str) -> str:
+    """The confusion matrix as text: a row for every true class, a column for every answer. instead: what many classes are told."""
     if len(classes) > 20:
-        return "confusion  too many classes for a table: see the picture"
+        return f"confusion  too many classes for a table: {instead}"
     width = max(len(name) for name in classes)
     cell = max(6, len(str(result.confusion.max())) + 1)
     lines = ["", " " * width + "  right" + "".join(name[: cell - 1].rjust(cell) for name in classes)]

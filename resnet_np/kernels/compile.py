@@ -29,7 +29,10 @@ import pooch
 from numba.core import config as numba_config
 from numba.core import event
 
+from resnet_np.kernels import threads
 from resnet_np.kernels.simd import VECTOR_BYTES
+
+threads.spin_briefly()
 
 config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
 

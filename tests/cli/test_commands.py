@@ -159,6 +159,23 @@ def test_evaluate(data, trained, capsys):
         assert f"{count} {split} pictures" in out and "rows: true class" in out
 
 
+def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, capsys):
+    loose = tmp_path / "weights" / "net.npz"
+    loose.parent.mkdir()
+    loose.write_bytes((trained / "best.npz").read_bytes())
+    command = ["evaluate", str(loose), "--data", str(data)]
+    assert main(command) == 0
+    assert "plot" not in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
+    assert main([*command, "--out", str(tmp_path / "asked-for.png")]) == 0
+    assert f"plot       {tmp_path / 'asked-for.png'}" in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
+
+
+def test_letters_that_no_font_has_are_named(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("resnet_np.viz.style.save", lambda figure, path: "no font here has the letters X")
+    assert main(["evaluate", str(trained), "--data", "shapes10"]) == 0
+    assert "note       no font here has the letters X\n" in capsys.readouterr().out
+
+
 def test_evaluate_refuses_other_classes_and_empty_folders(trained, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "holds no best.npz" in capsys.readouterr().err

@@ -141,9 +141,9 @@ def test_evaluating_in_a_folder_that_may_only_be_read(rng, tmp_path):
     out.mkdir()
     save_checkpoint(out / "best.npz", Checkpoint(resnet_cifar(8), CIFAR10, names))
     command = [*in_namespace(READ_ONLY, out), sys.executable, "-m", "resnet_np", "evaluate", str(out), "--data", str(data)]
-    for more, code in (([], 0), (["--plot", str(out / "x.png")], 2)):
+    for more, code in (([], 0), (["--out", str(out / "x.png")], 2)):
         process = subprocess.run([*command, "--backend", "numpy", *more], capture_output=True, text=True, timeout=120)
         assert process.returncode == code, process.stderr
-        assert "Read-only file system; choose another place with --plot" in (process.stderr if more else process.stdout)
+        assert "Read-only file system; choose another place with --out" in (process.stderr if more else process.stdout)
         assert process.stderr.count("\n") == (1 if more else 0)
     assert [path.name for path in out.iterdir()] == ["best.npz"]
