@@ -43,6 +43,14 @@ def pytest_unconfigure(config):
     shutil.rmtree(config.stash.get(TEMPORARY, ""), ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items):
+    """What asks for PyTorch or the project's shared folder is marked so: .ci/run runs it where both are."""
+    for item in items:
+        for fixture, marker in (("torch", "peer"), ("shared", "shared")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("peer"):
         _torch()

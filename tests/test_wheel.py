@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ("PKG-INFO", "resnet_np.egg-info")  # setuptools writes them
-FOR_CLONES = {".ci/run", ".gitignore", ".pre-commit-config.yaml"}  # tracked, and of use to those who have git
+FOR_CLONES = {".ci/run", ".ci/newcomer.py", ".gitignore", ".pre-commit-config.yaml"}  # tracked, and of use to those who have git
 # What builds, tests, runs and editors leave beside the sources.
 LEAVINGS = {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints", ".venv", "venv",
             "build", "dist", "runs"}

@@ -33,7 +33,6 @@ class Side:
     kind: str  # of the worker
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
-    counts: bool = True  # among the other side's modes, of which the best is compared
     seconds: dict[str, list[list[float]]] = field(default_factory=lambda: {work: [] for work in SECONDS})
     # Seconds from the start of the process to the end of its first step: "cold" (not measured with malloc tuned) and "warm".
     first_step: dict[str, float] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class Comparison:
     task: Task
     macs: int  # of one image, forward
     ours: Side
-    others: list[Side]  # PyTorch's modes; empty if nothing was compared
+    others: list[Side]  # PyTorch's modes, all in float32; empty if nothing was compared
     sgemm: list[float]  # GFLOP/s
     agreement: agreement.Agreement | None
     on_device: bool = False  # both sides; else on the processor
@@ -70,10 +69,11 @@ class Comparison:
         return statistics.median(self.sgemm)
 
     def best(self, work: str) -> Side | None:
-        return min((side for side in self.others if side.counts), key=lambda side: side.median(work), default=None)
+        """Of PyTorch's modes, the quickest one; each kind of work has its own."""
+        return min(self.others, key=lambda side: side.median(work), default=None)
 
     def ratio(self, work: str) -> float | None:
-        """How many times as fast as PyTorch's best mode: ratio of medians."""
+        """How many times as fast as PyTorch's best mode in float32: ratio of medians."""
         best = self.best(work)
         return best.median(work) / self.ours.median(work) if best else None
 
@@ -136,7 +136,7 @@ def _other(vs: str, layout: str, agreed: agreement.Agreement, folder: Path) -> S
 
 
 def _with_kept_memory(side: Side) -> Side:
-    return Side(f"{side.name}, malloc tuned", side.kind, side.options, {**side.environment, **KEPT_MEMORY}, counts=False)
+    return Side(f"{side.name}, malloc tuned", side.kind, side.options, {**side.environment, **KEPT_MEMORY})
 
 
 def _cold(side: Side, task: Task) -> float:

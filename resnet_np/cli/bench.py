@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resnet_np.bench.task import Task
 
 WIDTH = 100  # columns
-HELP = "training and inference speed, against PyTorch and against what the machine can do"
+HELP = "training and inference speed in float32, against PyTorch's and against what the machine can do"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
     parser.add_argument("--backend", choices=["numpy", "numba", "cupy"],
                         help="of our side; cupy measures both sides on the GPU (default: $RESNET_NP_BACKEND, else numba)")
-    parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch too, in turns; eager or compiled")
+    parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch's float32 too, in turns; eager or compiled")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every side (default: 7)")
     parser.add_argument("--ops", action="store_true", help="each operation of a step against its roofline, instead")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="with --ops: draw the roofline")
@@ -165,7 +165,7 @@ def _table(result: "Comparison") -> list[str]:
     for work, name in (("train", "Training"), ("infer", "Inference")):
         best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
         if best and ratio and spread:
-            lines.append(f"{name + ':':11}{ratio:.2f} x {best.name} (rounds: {spread[0]:.2f} to {spread[1]:.2f})")
+            lines.append(f"{name + ':':11}{ratio:.2f} x {best.name}, float32 (rounds: {spread[0]:.2f} to {spread[1]:.2f})")
     return lines
 
 
