@@ -1,5 +1,7 @@
 """Solutions of notebook 7, Against overfitting."""
 
+import math
+
 import numpy as np
 
 
@@ -20,11 +22,13 @@ def exercise_07_3(labels, K, share):
     return (1 - share) * np.eye(K)[labels] + share / K
 
 
-def exercise_07_4(accuracies, patience):
-    # The best so far is kept; when it is `patience` epochs old, nothing has improved for that long.
+def exercise_07_4(accuracies, n, patience):
+    # Only what has come so far counts: the highest of it, and the latest epoch within one standard error of that. When that one is
+    # `patience` epochs old, as many in a row lay below the bar.
     kept = 1
     for epoch, accuracy in enumerate(accuracies, 1):
-        if accuracy > accuracies[kept - 1]:
+        p = max(accuracies[:epoch])
+        if accuracy >= p - math.sqrt(p * (1 - p) / n):
             kept = epoch
         if epoch - kept >= patience:
             return kept, epoch

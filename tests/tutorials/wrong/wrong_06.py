@@ -14,7 +14,7 @@ def exercise_06_2(w, grad, velocity, lr, momentum):
 
 
 def exercise_06_3(records):
-    return records[-1]["epoch"]  # the last, not the best
+    return max(records, key=lambda record: record["validation_accuracy"])["epoch"]  # the highest, which is partly luck
 
 
 def exercise_06_4(matrix):
