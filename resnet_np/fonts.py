@@ -6,7 +6,6 @@ import logging
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -29,6 +28,7 @@ _MISSING = r"(?s)Glyph (\d+) .*missing from"  # matplotlib's words; the letter b
 def for_names() -> dict[str, Any]:
     """Arguments of a text that holds somebody's name: matplotlib's own font, and behind it those of CHINESE that are here; and a
     dollar is a dollar."""
+    logging.getLogger("matplotlib.font_manager").addFilter(_is_no_remark_on_weight)  # once: the same filter is not added twice
     return {"family": ["DejaVu Sans", *_chinese()], "parse_math": False}
 
 
@@ -37,7 +37,7 @@ def save_png(figure: "Figure", file: Path | BinaryIO, *, dpi: int, **more: Any) 
 
     more: further arguments of matplotlib's savefig.
     """
-    with warnings.catch_warnings(record=True) as caught, _errors_only(logging.getLogger("matplotlib.font_manager")):
+    with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", _MISSING)  # of each letter, whoever else was warned before
         figure.savefig(file, dpi=dpi, format="png", **more)
     letters: dict[str, None] = {}  # a set in the order of the figure
@@ -90,12 +90,6 @@ def _read_new_fonts() -> None:
             font_manager.fontManager.addfont(path)
 
 
-@contextlib.contextmanager
-def _errors_only(logger: logging.Logger) -> Iterator[None]:
-    """matplotlib would print that WenQuanYi Zen Hei is somewhat bolder than asked for."""
-    level = logger.level
-    logger.setLevel(max(level, logging.ERROR))
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _is_no_remark_on_weight(record: logging.LogRecord) -> bool:
+    """matplotlib would print, in notebooks too, that WenQuanYi Zen Hei is somewhat bolder than asked for."""
+    return "Failed to find font weight" not in record.getMessage()

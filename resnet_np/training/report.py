@@ -44,8 +44,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         points = 100 * standard_error(0.5, n)
         say(f"caution    {len(run.train):,} training pictures are few, and {n} for validation measure an accuracy to "
             f"{points:.0f} points")
-        for start, advice in zip(chain(["what helps:"], repeat("")), run.advice(), strict=False):
-            say(f"           {start:11} {advice}")
+        for start, advice in zip(chain(["often helps:"], repeat("")), run.advice(), strict=False):
+            say(f"           {start:12} {advice}")
     say(f"net        {names.describe(run.net)}")
     if how := run.how():
         say(f"           {how}")

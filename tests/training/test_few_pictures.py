@@ -74,9 +74,9 @@ def test_few_pictures_are_said_with_what_helps(said):
     place = next(i for i, line in enumerate(lines) if line.startswith("caution"))
     assert lines[place:place + 4] == [
         "caution    72 training pictures are few, and 8 for validation measure an accuracy to 18 points",
-        "           what helps: let the last layer alone learn (--preset head)",
-        "                       more epochs (--epochs 10)",
-        "                       more augmentation (--cutout 2, --mixup 0.2)"]
+        "           often helps: let the last layer alone learn (--preset head)",
+        "                        more epochs (--epochs 10)",
+        "                        more augmentation (--cutout 2, --mixup 0.2)"]
 
 
 @pytest.mark.nojit
