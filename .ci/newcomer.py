@@ -7,6 +7,7 @@ machine is skipped with a line. The exit code is 1 if a command failed. Standard
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -69,21 +70,36 @@ def unpacked_sdist(folder, python):
     next((folder / "unpacked").iterdir()).rename(folder / "resnet_np")
 
 
+@contextlib.contextmanager
+def shell(command, folder, python):
+    """The command in a shell of its own, its output a pipe; whatever happens, it does not outlive the `with` block."""
+    process = subprocess.Popen(["bash", "-c", command], cwd=folder / "resnet_np", env=environment(folder, python), text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def end():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    hangs = threading.Timer(SECONDS, end)
+    hangs.start()
+    try:
+        yield process
+    finally:
+        hangs.cancel()
+        end()
+
+
 def first(command, folder, python):
     """Whether the first command trains an epoch, and then saves and leaves at Ctrl-C."""
     clone(folder)
     lines, interrupted = [], False
-    process = subprocess.Popen(["bash", "-c", command], cwd=folder / "resnet_np", env=environment(folder, python), text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    hangs = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
-    hangs.start()
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("epoch") and not interrupted:
-            interrupted = True
-            os.killpg(process.pid, signal.SIGINT)
-    code = process.wait()
-    hangs.cancel()
+    with shell(command, folder, python) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch") and not interrupted:
+                interrupted = True
+                os.killpg(process.pid, signal.SIGINT)
+        code = process.wait()
     good = interrupted and code == 130 and any(line.startswith("stopped    the run is saved") for line in lines)
     shown = [line for line in lines if line.startswith(("data", "forecast", "epoch", "stopped"))] if good else lines[-60:]
     print("".join(f"    {line}" for line in shown), end="")
@@ -93,11 +109,11 @@ def first(command, folder, python):
 def second(command, folder, python, sdist):
     """Whether the second command ends green."""
     unpacked_sdist(folder, python) if sdist else clone(folder)
-    process = subprocess.run(["bash", "-c", command], cwd=folder / "resnet_np", env=environment(folder, python), text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS)
-    lines = process.stdout.splitlines()
-    print("\n".join(f"    {line}" for line in (lines[-1:] if process.returncode == 0 else lines[-120:])))
-    return process.returncode == 0
+    with shell(command, folder, python) as process:
+        lines = process.stdout.read().splitlines()
+        good = process.wait() == 0 and re.search(r"\d+ passed", lines[-1] if lines else "") is not None
+    print("\n".join(f"    {line}" for line in (lines[-1:] if good else lines[-120:])))
+    return good
 
 
 def main():
@@ -106,6 +122,7 @@ def main():
     parser.add_argument("--sdist", metavar="PYTHON", help="the one whose tests run in an unpacked sdist")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its children
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # .ci/run has failed elsewhere: take the commands along
     bad = []
     for version in options.versions:
         python = found(version)
