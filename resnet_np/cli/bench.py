@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
     parser.add_argument("--backend", choices=["numpy", "numba", "cupy"],
                         help="of our side; cupy measures both sides on the GPU (default: $RESNET_NP_BACKEND, else numba)")
-    parser.add_argument("--vs", choices=["torch", "torch-compile"], help="measure PyTorch too, in turns: its float32, eager or compiled")
+    parser.add_argument("--vs", choices=["torch", "torch-compile"],
+                        help="measure PyTorch too, in turns: its float32, eager or compiled")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every side (default: 7)")
     parser.add_argument("--ops", action="store_true", help="each operation of a step against its roofline, instead")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="with --ops: draw the roofline")
