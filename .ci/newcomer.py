@@ -2,19 +2,20 @@
 
 Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
---sdist PYTHON: that one gets the sdist, unpacked, in place of a clone for its second command. An interpreter that is not on the
-machine is skipped with a line. The exit code is 1 if a command failed. Standard library only: nothing is installed yet.
+--sdist PYTHON: that one, or the first that is here, gets the sdist, unpacked, in place of a clone for its second command. An
+interpreter that is not on the machine is skipped with a line. The exit code is 1 if a command failed, or none was run. Standard
+library only: nothing is installed yet.
 """
 
 import argparse
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # What this process may have been given, and a newcomer has not.
-NOT_HERS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "COVERAGE_FILE")
+NOT_HERS = ("PYTHON", "PYTEST", "COVERAGE", "NUMBA_", "OMP_", "GOMP_", "KMP_", "MPL", "RESNET_NP_", "VIRTUAL_ENV")
 SECONDS = 1800  # after which a command hangs
 
 
@@ -44,29 +45,41 @@ def found(version):
     return None
 
 
+def prepare(*command):
+    """Run it quietly; its last words are in the error that is raised where it fails."""
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if process.returncode:
+        raise Failed(f"{' '.join(process.args)}: " + (process.stdout + process.stderr)[-3000:])
+
+
+class Failed(Exception):
+    """What comes before a command could not be done."""
+
+
 def environment(folder, python):
     """A fresh virtual environment, as `. venv/bin/activate` would leave the shell."""
-    subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_HERS and not name.startswith("RESNET_NP_")}
+    prepare(python, "-m", "venv", folder / "venv")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_HERS)}
     return kept | {"PATH": f"{folder / 'venv' / 'bin'}{os.pathsep}{kept['PATH']}", "VIRTUAL_ENV": str(folder / "venv"),
                    "XDG_CACHE_HOME": str(folder / "cache"), "PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"),
                    "PYTHONUNBUFFERED": "1"}
 
 
 def clone(folder):
-    subprocess.run(["git", "-c", f"safe.directory={ROOT}", "clone", "--quiet", f"file://{ROOT}", folder / "resnet_np"], check=True)
+    """A clone of what is committed; whoever may own the repository."""
+    pack = f"git -c safe.directory={shlex.quote(str(ROOT / '.git'))} upload-pack"
+    prepare("git", "clone", "--quiet", "--upload-pack", pack, f"file://{ROOT}", folder / "resnet_np")
 
 
 def unpacked_sdist(folder, python):
     """The sdist, as `python -m build` makes it of a clone, unpacked."""
     clone(folder / "source")
-    subprocess.run([python, "-m", "venv", folder / "builder"], check=True)
+    prepare(python, "-m", "venv", folder / "builder")
     builder = folder / "builder" / "bin" / "python"
-    subprocess.run([builder, "-m", "pip", "install", "--quiet", "build"], check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([builder, "-m", "build", "--sdist", "--outdir", folder, folder / "source" / "resnet_np"], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+    prepare(builder, "-m", "pip", "install", "build")
+    prepare(builder, "-m", "build", "--sdist", "--outdir", folder, folder / "source" / "resnet_np")
+    (folder / "unpacked").mkdir()
+    prepare("tar", "-xf", next(folder.glob("*.tar.gz")), "-C", folder / "unpacked")
     next((folder / "unpacked").iterdir()).rename(folder / "resnet_np")
 
 
@@ -87,6 +100,7 @@ def shell(command, folder, python):
     finally:
         hangs.cancel()
         end()
+        process.wait()
 
 
 def first(command, folder, python):
@@ -123,17 +137,24 @@ def main():
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its children
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # .ci/run has failed elsewhere: take the commands along
-    bad = []
+    if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout:
+        print("There are uncommitted changes: they are not in the clones.", flush=True)
+    pythons = {version: python for version in options.versions if (python := found(version))}
     for version in options.versions:
-        python = found(version)
-        if python is None:
+        if version not in pythons:
             print(f"Python {version}: skipped, it is not on this machine", flush=True)
-            continue
+    bad = [] if pythons else ["none of these Pythons is on this machine: nothing was tested"]
+    of_the_sdist = options.sdist if options.sdist in pythons else next(iter(pythons), None)
+    for version, python in pythons.items():
         for number, command in enumerate(two_commands(), 1):
-            sdist = number == 2 and version == options.sdist
-            with tempfile.TemporaryDirectory(prefix="newcomer-") as name:
+            sdist = number == 2 and version == of_the_sdist and options.sdist is not None
+            with tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True) as name:
                 start = time.monotonic()
-                good = first(command, Path(name), python) if number == 1 else second(command, Path(name), python, sdist)
+                try:
+                    good = first(command, Path(name), python) if number == 1 else second(command, Path(name), python, sdist)
+                except Failed as error:
+                    print(error)
+                    good = False
                 what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
                 print(f"{what}, {time.monotonic() - start:.0f} s", flush=True)
                 bad += [] if good else [what]

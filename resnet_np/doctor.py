@@ -67,9 +67,16 @@ def _numba() -> list[Finding]:
     )
     return [
         ("threads", f"{numba.get_num_threads()} of {os.cpu_count()} cores (--threads changes it)"),
-        ("threading layer", f"{numba.threading_layer()}; threads that wait {threads.waiting()}"),
+        ("threading layer", numba.threading_layer() + (f"; threads that wait {threads.waiting()}" if _is_gnu_openmp() else "")),
         ("kernel cache", state),
     ]
+
+
+def _is_gnu_openmp() -> bool:
+    """Whether Numba's threads read what kernels/threads.py sets: on other systems OpenMP is another maker's."""
+    import numba
+
+    return sys.platform == "linux" and numba.threading_layer() == "omp"
 
 
 def _blas() -> Finding:

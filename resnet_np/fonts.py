@@ -27,7 +27,7 @@ _MISSING = r"(?s)Glyph (\d+) .*missing from"  # matplotlib's words; the letter b
 
 def for_names() -> dict[str, Any]:
     """Arguments of a text that holds somebody's name: matplotlib's own font, and behind it those of CHINESE that are here; and a
-    dollar is a dollar."""
+    dollar is a dollar. From then on matplotlib no longer prints that a font is bolder than asked for."""
     logging.getLogger("matplotlib.font_manager").addFilter(_is_no_remark_on_weight)  # once: the same filter is not added twice
     return {"family": ["DejaVu Sans", *_chinese()], "parse_math": False}
 

@@ -43,6 +43,7 @@ def pytest_unconfigure(config):
     shutil.rmtree(config.stash.get(TEMPORARY, ""), ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among them
 def pytest_collection_modifyitems(items):
     """What asks for PyTorch or the project's shared folder is marked so: .ci/run runs it where both are."""
     for item in items:

@@ -55,6 +55,13 @@ def test_one_that_did_would_be_found(collect, tmp_path):
     assert all(f"No module named '{package}' (refused" in process.stdout for package in REFUSED)
 
 
+def test_what_reads_the_shared_folder_is_marked(collect):
+    """.ci/run asks for it by its mark; the fixture sets that."""
+    process = collect("--collect-only", "-q", "-m", "shared", str(ROOT / "tests" / "data_tools"))
+    assert process.returncode == 0 and "test_cifar.py::" in process.stdout, process.stdout
+    assert "test_letters.py" not in process.stdout
+
+
 def test_a_checkout_in_which_pytest_keeps_nothing(collect, tmp_path, monkeypatch):
     """Without pytest's own folder the tests' caches lie in a temporary one, which is removed at the end."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import io
 import pkgutil
 import warnings
 from pathlib import Path
@@ -74,11 +75,10 @@ def installed(tmp_path, monkeypatch):
     return write
 
 
-def saved(text, path="/dev/null"):
+def saved(text, file=None):
     figure = Figure(figsize=(2, 1))
     figure.text(0.1, 0.5, text, **fonts.for_names())
-    with open(path, "wb") as stream:
-        return fonts.save_png(figure, stream, dpi=50)
+    return fonts.save_png(figure, file or io.BytesIO(), dpi=50)
 
 
 def drawing_functions():

@@ -53,7 +53,7 @@ def sdist(sources, tmp_path_factory):
         (folder / "clone" / name).write_text("not a source")
     run(sys.executable, "-c", "from setuptools.build_meta import build_sdist; build_sdist('..')", cwd=folder / "clone")
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        archive.extractall(folder / "unpacked", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # since 3.11.4
     return next((folder / "unpacked").iterdir())
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
     checkpoint.net.to_device()
     with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
         result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
-    of_a_run = os.path.isdir(options.run) or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
+    of_a_run = path.name == "best.npz" or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
     plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
     if options.json:
         print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))

@@ -35,6 +35,9 @@ def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
         return
     if path.suffix.lower() != ".png":
         raise InputError(f"{flag}: {path} is to be drawn, expected a name that ends in .png")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"{flag}: {path} is to be drawn, but there is no folder {one_path(path.resolve().parent)}; make it, or "
+                         "choose another place")
     if any(path.resolve() == other.resolve() for other in read):
         raise InputError(f"{flag}: {path} is to be drawn, and is one of the files that are read; choose another name")
     if os.path.exists(path):

@@ -2,10 +2,11 @@
 
 GNU OpenMP, which runs Numba's threads on Linux, spins for some 9 ms. That is fine alone: to sleep and be woken takes longer than
 the pauses within a training step. Beside other work it is ruinous: the thread that is waited for has lost its core to somebody
-else, and who spins for it keeps the other core from everybody. So we spin for as long as most of our own pauses last, some 30
-microseconds. ResNet-20, batch 128, images/s on 2 shared cores of an AMD EPYC (Zen 4), 2026-11-28, medians of turns, the same bits:
+else, and a thread that spins for it keeps the other core busy for nothing. So we spin for as long as most of our own pauses last,
+some 30 microseconds. ResNet-20, batch 128, images/s on 2 shared cores of an AMD EPYC (Zen 4), 2026-11-28, the same bits; medians of
+seven turns, in the last column of four:
 
-                                   alone (7)   beside two busy processes (7)   two trainings at once, each (4)
+                                   alone       beside two busy processes       two trainings at once, each
     GNU OpenMP's 9 ms              751         87                              89
     none (OMP_WAIT_POLICY=passive) 746         288                             445
     1,000 looks                    786         427                             436
@@ -23,7 +24,10 @@ WISHES = (VARIABLE, "OMP_WAIT_POLICY")  # where the user has said how threads sh
 
 
 def spin_briefly() -> None:
-    """Choose for this process, and those that it starts, how threads wait. Call it before Numba starts its threads."""
+    """Choose how threads wait, for this process, which may load GNU OpenMP for others too, and for those that it starts.
+
+    Call it before Numba starts its threads.
+    """
     if not any(os.environ.get(name) for name in WISHES):
         os.environ[VARIABLE] = SPINS
 

@@ -15,17 +15,13 @@ def standard_error(accuracy: float, n: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
-def is_kept(accuracies: Sequence[float], n: int) -> bool:
-    """Whether the last of these epochs is the one to keep, as far as the run has come.
-
-    accuracies: of the epochs so far on n validation pictures, fractions. It is computed in whole pictures: no rounding decides.
-    """
-    right, highest = round(accuracies[-1] * n), round(max(accuracies) * n)
-    # (highest - right) / n <= sqrt(p (1 - p) / n) with p = highest / n, squared and times n^3
-    return (highest - right) ** 2 * n <= highest * (n - highest)
-
-
 def kept_epoch(accuracies: Sequence[float], n: int) -> int:
-    """The epoch to keep, counted from 1: the latest within one standard error of the highest. Arguments as for `is_kept`."""
-    # The highest epoch is kept when it comes, so that no later one is judged by a lower bar than the final one.
-    return max(epoch for epoch in range(1, len(accuracies) + 1) if is_kept(accuracies[:epoch], n))
+    """The epoch to keep, counted from 1: the latest within one standard error of the highest.
+
+    accuracies: of the epochs so far on n validation pictures, fractions. A run that asks after every epoch is answered that one, or
+    the same as before. It is computed in whole pictures, so that no rounding decides.
+    """
+    right = [round(accuracy * n) for accuracy in accuracies]
+    highest = max(right)
+    # (highest - count) / n <= sqrt(p (1 - p) / n) with p = highest / n, squared and times n^3
+    return max(epoch for epoch, count in enumerate(right, 1) if (highest - count) ** 2 * n <= highest * (n - highest))

@@ -15,7 +15,7 @@ from resnet_np.backend import on_device
 from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
-from resnet_np.optim.selection import is_kept
+from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
@@ -107,7 +107,12 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
 
 def _out_of_patience(run: Run) -> bool:
     """Early stopping: whether the kept epoch is long past. Prechelt 1998, "Early stopping - but when?"."""
-    return 0 < run.config.early_stopping <= len(run.progress.records) - run.progress.best_epoch
+    done = len(run.progress.records)
+    return bool(done) and 0 < run.config.early_stopping <= done - _kept_epoch(run)
+
+
+def _kept_epoch(run: Run) -> int:
+    return kept_epoch([record["validation_accuracy"] for record in run.progress.records], len(run.validation))
 
 
 def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
@@ -182,7 +187,7 @@ def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
     }
     state.records.append(record)
     state.loss, state.correct, state.epoch_seconds = 0.0, 0, 0.0
-    if is_kept([record["validation_accuracy"] for record in state.records], validation.count):
+    if _kept_epoch(run) == epoch:
         state.best_epoch, state.best_accuracy = epoch, validation.top1
         run.save(run.folder.best, resumable=False)
     run.save(run.folder.last, resumable=True)

@@ -41,11 +41,11 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     if (side := pictures.train_images.shape[2]) != run.image_size:
         say(f"           resized from {side} to {run.image_size} pixels a side: {(run.image_size / side) ** 2:.3g} times the work")
     if (n := len(run.validation)) < FEW_VALIDATION:
-        points = 100 * standard_error(0.5, n)
-        say(f"caution    {len(run.train):,} training pictures are few, and {n} for validation measure an accuracy to "
-            f"{points:.0f} points")
-        for start, advice in zip(chain(["often helps:"], repeat("")), run.advice(), strict=False):
-            say(f"           {start:12} {advice}")
+        say(f"caution    {len(run.train):,} training pictures are not many, and {n} for validation measure an accuracy to "
+            f"+-{100 * standard_error(0.5, n):.0f} points")
+        if not run.progress.step:  # a resumed run keeps to its recipe
+            for start, advice in zip(chain(["worth trying:"], repeat("")), run.advice(), strict=False):
+                say(f"           {start:13} {advice}")
     say(f"net        {names.describe(run.net)}")
     if how := run.how():
         say(f"           {how}")

@@ -142,7 +142,7 @@ class Run:
 
     def _longer_and_more_varied(self) -> list[str]:
         config = self.config
-        return [f"more epochs (--epochs {5 * config.epochs})",
+        return [*([] if config.max_steps else [f"more epochs (--epochs {5 * config.epochs})"]),
                 *([] if config.augment else ["crops and mirror images, where a mirror image is one of its class (--augment)"]),
                 *([] if config.mixup or config.cutout else [f"more augmentation (--cutout {self.image_size // 4}, --mixup 0.2)"])]
 

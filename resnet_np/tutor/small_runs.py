@@ -7,7 +7,7 @@ import numpy as np
 
 from resnet_np.data import evaluation_batches, generator
 from resnet_np.models.checkpoint import net_arrays
-from resnet_np.optim.selection import is_kept
+from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import Config, Evaluation, RunFolder, evaluate, training_step
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run, evaluation_batch
@@ -38,7 +38,7 @@ def small_run(config: Config, pictures: Pictures) -> tuple[Run, list[dict[str, A
             "validation_loss": validation.loss, "validation_accuracy": validation.top1, "validation_count": validation.count})
         if not config.early_stopping:
             continue
-        if is_kept([record["validation_accuracy"] for record in records], validation.count):
+        if kept_epoch([record["validation_accuracy"] for record in records], validation.count) == len(records):
             run.progress.best_epoch, run.progress.best_accuracy = len(records), validation.top1
             best = {name: array.copy() for name, array in net_arrays(run.net).items()}
         elif len(records) - run.progress.best_epoch >= config.early_stopping:

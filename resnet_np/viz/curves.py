@@ -38,7 +38,8 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     seen = [i for i, value in enumerate(validation) if math.isfinite(value)]
     if seen:
         marked, name = max(seen, key=lambda i: validation[i]), "best"
-        count = records[-1].get("validation_count")
+        counts = {record.get("validation_count") for record in records}  # a run that 0.1.0 began has none in its first records
+        count = counts.pop() if len(counts) == 1 else None
         if count and len(seen) == len(records):
             fractions = _column(records, "validation_accuracy")
             marked, name = kept_epoch(fractions, count) - 1, "kept"

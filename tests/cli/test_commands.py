@@ -166,6 +166,8 @@ def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, ca
     command = ["evaluate", str(loose), "--data", str(data)]
     assert main(command) == 0
     assert "plot" not in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
+    assert main([*command, "--out", str(tmp_path / "nowhere" / "x.png")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "asked-for.png")]) == 0
     assert f"plot       {tmp_path / 'asked-for.png'}" in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
 
@@ -210,6 +212,8 @@ def test_doctor_shows_the_threads(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "threading layer" in out and "kernel cache" in out
+    (layer,) = (line for line in out.splitlines() if line.startswith("threading layer"))
+    assert ("threads that wait" in layer) == (sys.platform == "linux" and " omp" in layer)
 
 
 @pytest.mark.parametrize(("variables", "words"), [

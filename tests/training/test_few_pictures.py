@@ -56,7 +56,7 @@ def test_twenty_validation_pictures_do_not_choose_by_chance(photos, tmp_path, mo
 
 @pytest.fixture
 def said(pictures, folder):
-    """said(**changes of the recipe, kind=Run) -> what is told before the first step. 72 training and 8 validation pictures."""
+    """said(preset, **changes of the recipe) -> what is told before the first step. 72 training and 8 validation pictures."""
     source = Checkpoint(resnet_cifar(8, classes=3), CIFAR10, ("a", "b", "c"), image_size=8)
 
     def describe(name="whole", **changes):
@@ -73,10 +73,10 @@ def test_few_pictures_are_said_with_what_helps(said):
     lines = said()
     place = next(i for i, line in enumerate(lines) if line.startswith("caution"))
     assert lines[place:place + 4] == [
-        "caution    72 training pictures are few, and 8 for validation measure an accuracy to 18 points",
-        "           often helps: let the last layer alone learn (--preset head)",
-        "                        more epochs (--epochs 10)",
-        "                        more augmentation (--cutout 2, --mixup 0.2)"]
+        "caution    72 training pictures are not many, and 8 for validation measure an accuracy to +-18 points",
+        "           worth trying: let the last layer alone learn (--preset head)",
+        "                         more epochs (--epochs 10)",
+        "                         more augmentation (--cutout 2, --mixup 0.2)"]
 
 
 @pytest.mark.nojit
@@ -85,6 +85,7 @@ def test_only_what_is_not_done_yet_is_advised(said):
     assert "--preset head" not in text and "(--epochs 100)" in text and "(--augment)" in text
     assert "--mixup" not in "\n".join(said(cutout=2))
     assert "--preset head" in "\n".join(said("gradual"))  # there the trunk thaws
+    assert "--epochs" not in "\n".join(said(max_steps=5))  # more of them would change nothing
 
 
 @pytest.mark.nojit
@@ -112,8 +113,10 @@ def test_a_batch_larger_than_the_set_is_the_set(recipe, pictures, folder):
     assert "           a batch is the whole training set, which is smaller than --batch-size 100" in lines
     assert any(": 3 steps of 72 pictures" in line for line in lines)
     assert result["config"]["batch_size"] == 100  # as it was asked for: a resume must find the same recipe
+    lines.clear()
     again = loop.carry_out(Run(recipe(batch_size=100, epochs=3), pictures, folder), resume=True, say=lines.append, progress=False)
     assert again["steps"] == 3
+    assert any(line.startswith("caution") for line in lines) and not any("worth trying" in line for line in lines)
 
 
 @pytest.mark.nojit

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from resnet_np.models import load_checkpoint
 from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import RunFolder, loop
 from resnet_np.training.loop import train
+from resnet_np.training.run import Run
+from resnet_np.workspace import Workspace
 
 
 def run(config, pictures, folder, *, resume=False):
@@ -48,8 +51,37 @@ def test_a_run_learns_and_writes_its_folder(recipe, pictures, folder):
     assert stored["validation_count"] == 8
     assert records[-1]["train_loss"] < records[0]["train_loss"]
     text = "\n".join(lines)
+    assert "validation and test included: 16 steps" in text  # the forecast
     for word in ("data ", "net ", "recipe ", "machine ", "forecast ", "epoch 1/4", "test ", str(folder.path)):
         assert word in text
+
+
+@pytest.mark.nojit
+def test_the_bar_shows_the_rate_since_the_resume(recipe, pictures, folder, monkeypatch):
+    """The interrupted half of the epoch took an hour, which is no reason to show a rate of zero for the other half."""
+    stop_at_step(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(epochs=1), pictures, folder)
+    monkeypatch.undo()
+    whole = Run(recipe(epochs=1), pictures, folder)
+    whole.resume()
+    assert whole.progress.step == 2
+    whole.progress.epoch_seconds = 3600.0
+    shown = []
+    bar = SimpleNamespace(set_postfix_str=lambda text, refresh: shown.append(text), update=lambda: None)
+    loop._epoch(whole, Workspace(), loop._Interruption(), bar)
+    assert len(shown) == 2 and all(float(text.split(", ")[2].removesuffix(" images/s")) > 1 for text in shown)
+
+
+@pytest.mark.nojit
+def test_early_stopping_of_a_run_that_an_older_version_began(recipe, pictures, folder):
+    """Its checkpoint names the first of the highest epochs; patience counts from the latest within one standard error."""
+    begun = Run(recipe(epochs=9, early_stopping=2), pictures, folder)
+    begun.progress.records = [{"validation_accuracy": accuracy} for accuracy in (0.75, 0.5, 0.625)]
+    begun.progress.best_epoch = 1
+    assert not loop._out_of_patience(begun)  # of 8 pictures 5 are as good as 6
+    begun.progress.records[2]["validation_accuracy"] = 0.5
+    assert loop._out_of_patience(begun)
 
 
 @pytest.mark.nojit

@@ -56,6 +56,14 @@ def test_the_kept_epoch_is_marked_in_a_band_of_one_standard_error():
     np.testing.assert_allclose((low, high), (40 - 9.798, 80 + 8), atol=1e-3)
 
 
+def test_epochs_that_an_older_version_recorded_are_judged_by_its_rule():
+    """They do not say on how many pictures they were measured: the highest is marked, and there is no band."""
+    rows = records(2) + [record | {"validation_count": 25} for record in records(4)[2:]]
+    rows[1]["validation_accuracy"] = 0.8
+    accuracy = curves(rows).axes[1]
+    assert "best: 80.0 % in epoch 2" in drawn(accuracy) and not accuracy.collections
+
+
 @pytest.mark.parametrize("rows", [
     records(1), records(1, validation_count=20), records(3, validation_count=20, validation_accuracy=math.nan),
     records(300), records(1, lr=0.0), [{"epoch": 7}], records(3, train_loss=math.nan),
