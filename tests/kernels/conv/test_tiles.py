@@ -177,6 +177,7 @@ GUARDED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
 def test_guard_pages():
     """In a process of its own: a read beyond an array would kill it."""
