@@ -33,7 +33,7 @@ def collect(tmp_path):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-p",
-             "refuse_optional_packages", "-p", "no:cacheprovider", *arguments],
+             "refuse_optional_packages", "-p", "no:cacheprovider", "-n", "0", *arguments],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
 
     return run
