@@ -32,7 +32,7 @@ def read(source: Source) -> dict[str, np.ndarray]:
                                   f"expected {types_of(CODES.values())}; save it as one of these, such as tensor.float()")
     check_total({name: (CODES[tensor["dtype"]], tuple(tensor["shape"])) for name, tensor in found.items()}, source.size)
     arrays = {}
-    for name in list(found):
+    for name in sorted(found):  # the library's order is another in every process
         tensor = found.pop(name)  # so that its bytes go where they are converted
         code = CODES[tensor["dtype"]]
         arrays[name] = convert(np.frombuffer(tensor["data"], STORED[code]).reshape(tensor["shape"]), code, copy=False)
