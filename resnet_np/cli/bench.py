@@ -73,7 +73,7 @@ def _checked(options: argparse.Namespace) -> "Task":
     if options.plot and not options.ops:
         raise InputError("--plot: it draws what --ops measures; add --ops")
     shared.check_drawing("--plot", options.plot, [])
-    if options.plot and not os.access(options.plot.resolve().parent, os.W_OK):
+    if options.plot and not os.access(options.plot.resolve().parent, os.W_OK):  # measuring takes minutes: asked before
         raise InputError(f"--plot: got {options.plot}, expected a file in a folder that exists and can be written")
     if options.vs and importlib.util.find_spec("torch") is None:
         raise InputError(f'--vs {options.vs}: PyTorch is not installed; python -m pip install "resnet_np[peers]"')

@@ -147,7 +147,7 @@ def test_operations_json(capsys):
     (["--rounds", "-1"], "--rounds: got -1"),
     (["--ops", "--vs", "torch"], "leave out --vs"),
     (["--plot", "a.png"], "add --ops"),
-    (["--ops", "--plot", "no/such/folder/a.png"], "--plot: got no/such/folder/a.png"),
+    (["--ops", "--plot", "no/such/folder/a.png"], "--plot: no/such/folder/a.png is to be drawn, but there is no folder"),
 ])
 def test_bad_input(capsys, arguments, expected):
     assert main(["bench", *arguments]) == 2

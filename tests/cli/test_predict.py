@@ -113,7 +113,7 @@ def test_no_caution_without_a_record(run, photos, capsys):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--top", "0"], "--top: got 0"), (["--threads", "0"], "--threads: got 0"),
-    (["--show", "/no/such/folder/out.png"], "--show: /no/such/folder/out.png cannot be written")])
+    (["--show", "/no/such/folder/out.png"], "--show: /no/such/folder/out.png is to be drawn, but there is no folder")])
 def test_a_bad_request_is_one_line(run, photos, capsys, arguments, words):
     assert predict(run, photos / "shape0.png", *arguments) == 2
     err = capsys.readouterr().err

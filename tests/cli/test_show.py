@@ -117,7 +117,7 @@ def test_letters_that_no_font_has_are_named(tmp_path, photo, monkeypatch, capsys
     ("RUN features --class star", "--class: features needs none; it is for gradcam"),
     ("RUN curves --data shapes10", "--data: curves needs none"),
     ("RUN filters --out x.jpg", "--out: x.jpg is to be drawn, expected a name that ends in .png"),
-    ("RUN filters --out RUN/no/such/x.png", "cannot be written: No such file"),
+    ("RUN filters --out RUN/no/such/x.png", "is to be drawn, but there is no folder"),
     ("RUN features --data DATA --picture 30", "--picture: got 30, expected a test picture from 0 to 29, or a file"),
     ("RUN features --data DATA --picture 999999999999999999999999", "expected a test picture from 0 to 29"),
     ("RUN features --picture -1", "-1"),
