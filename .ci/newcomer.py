@@ -136,7 +136,7 @@ def main():
     parser.add_argument("--sdist", metavar="PYTHON", help="the one whose tests run in an unpacked sdist")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its children
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # .ci/run has failed elsewhere: take the commands along
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the commands along
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout:
         print("There are uncommitted changes: they are not in the clones.", flush=True)
     pythons = {version: python for version in options.versions if (python := found(version))}
