@@ -137,7 +137,7 @@ class Run:
 
     def advice(self) -> list[str]:
         """What helps where the training pictures are few, of what this run does not do yet."""
-        return ["start from trained weights, and let the last layer alone learn (resnet-np finetune WEIGHTS --preset head)",
+        return ["start from trained weights (resnet-np finetune WEIGHTS --preset head)",
                 *self._longer_and_more_varied()]
 
     def _longer_and_more_varied(self) -> list[str]:
