@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REQUIREMENTS = ("peers", "shared", "notebooks", "compiler")
@@ -75,6 +77,19 @@ def shared():
     if not SHARED.is_dir():
         _missing("shared", f"{SHARED} is missing")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def cifar10_copy(shared, tmp_path_factory):
+    """A folder with the JPEG copy of CIFAR-10 in all four official forms, made once for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cifar10-copy"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            build = [sys.executable, shared / "data" / "build_cifar10.py", f"{folder}.part", "--layout", "both", "--archives"]
+            subprocess.run(build, check=True, capture_output=True, timeout=600)
+            Path(f"{folder}.part").rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,8 @@ print(json.dumps(first_failure(sys.argv[2:])))
 
 def _run(copy: Path, name: str, checks: tuple[str, ...]) -> dict[str, str] | None:
     environment = os.environ | {"PYTHONPATH": str(copy.parent), backend.VARIABLE: name, "PYTHONDONTWRITEBYTECODE": "1",
-                                "NUMBA_CACHE_DIR": str(copy.parent / "cache")}
+                                "NUMBA_CACHE_DIR": str(copy.parent / "cache"),
+                                "NUMBA_OPT": "0"}  # a bug is one whether optimised or not, and compiling takes half the time
     command = [sys.executable, "-c", PROBE, str(copy), *checks]
     process = subprocess.run(command, env=environment, cwd=copy.parent, capture_output=True, text=True, timeout=PATIENCE)
     if process.returncode:

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -230,10 +228,8 @@ def test_write_into_something_that_is_no_folder(tmp_path, image_set):
 
 
 @pytest.mark.slow
-def test_the_copy_in_shared_reads_the_same_in_all_four_forms(tmp_path, shared, assert_same_pictures):
-    build = [sys.executable, shared / "data" / "build_cifar10.py", tmp_path, "--layout", "both", "--archives"]
-    subprocess.run(build, check=True, capture_output=True)
-    first = cifar.read(tmp_path / "cifar-10-batches-bin")
+def test_the_copy_in_shared_reads_the_same_in_all_four_forms(cifar10_copy, assert_same_pictures):
+    first = cifar.read(cifar10_copy / "cifar-10-batches-bin")
     assert first.train_images.shape == (50_000, 3, 32, 32)
     assert first.test_images.shape == (10_000, 3, 32, 32)
     assert first.name == "cifar10"
@@ -242,4 +238,4 @@ def test_the_copy_in_shared_reads_the_same_in_all_four_forms(tmp_path, shared, a
     mean = first.train_images.mean(axis=(0, 2, 3)) / 255
     np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=0.005)  # FACTS: the official pixels'
     for other in ("cifar-10-batches-py", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"):
-        assert_same_pictures(cifar.read(tmp_path / other), first)
+        assert_same_pictures(cifar.read(cifar10_copy / other), first)

@@ -46,5 +46,5 @@ def test_page_faults_of_a_steady_step():
 
 @pytest.mark.slow
 def test_memory_does_not_grow():
-    (early, _), (late, _) = run(16, 100, 1000)
+    (early, _), (late, _) = run(4, 100, 1000)
     assert late - early <= 2 << 20

@@ -1,7 +1,5 @@
 """Pictures unlike the training pictures are found, those like them are let pass, on nets and data of several kinds."""
 
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -161,17 +159,17 @@ def test_another_nets_record_is_refused(typical, shapes):
 
 
 @pytest.mark.slow
-def test_cifar10(shared, rng, tmp_path):
+def test_cifar10(shared, cifar10_copy, rng):
     """The public ResNet-20 on the JPEG copy: measured 95.7 % of the test pictures unflagged, 93.1 % of their negatives flagged."""
-    subprocess.run([sys.executable, shared / "data" / "build_cifar10.py", tmp_path, "--layout", "bin"], check=True, timeout=600)
-    pictures = data_tools.find(str(tmp_path), say=print, progress=False)
+    pictures = data_tools.find(str(cifar10_copy), say=print, progress=False)
     found = load_weights(None, shared / "pretrained" / "resnet20-12fca82f.th").checkpoint
     net, normaliser = found.net, found.normaliser
     assert isinstance(normaliser, Normaliser)
     train, validation = train_validation_split(len(pictures.train_images))
     typical = learn(net, normaliser, pictures.train_images[train], pictures.train_images[validation], image_size=32, seed=0)
     detector = Novelty(net, normaliser, typical)
-    assert detector.is_unlike(pictures.test_images).mean() <= 0.05
-    assert detector.is_unlike(255 - pictures.test_images).mean() >= 0.91
+    test = pictures.test_images[::2]  # enough: the standard error is 0.4 %
+    assert detector.is_unlike(test).mean() <= 0.05
+    assert detector.is_unlike(255 - test).mean() >= 0.91
     for name, images in strange(rng, 200).items():
         assert detector.is_unlike(images).all(), name

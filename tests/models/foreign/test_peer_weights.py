@@ -1,7 +1,6 @@
 """PyTorch writes and reads the files: the same logits on both sides."""
 
 import importlib.util
-import subprocess
 import sys
 
 import numpy as np
@@ -78,11 +77,9 @@ def test_the_public_resnet20_on_the_test_pictures(cifar10, shared):
 
 
 @pytest.fixture(scope="module")
-def cifar10(shared, tmp_path_factory):
+def cifar10(cifar10_copy):
     """The 10,000 test pictures of the JPEG copy, and their labels."""
-    folder = tmp_path_factory.mktemp("cifar10")
-    subprocess.run([sys.executable, shared / "data" / "build_cifar10.py", folder, "--layout", "bin"], check=True, timeout=600)
-    found = data_tools.find(str(folder), say=lambda line: None, progress=False)
+    found = data_tools.find(str(cifar10_copy), say=lambda line: None, progress=False)
     return found.test_images, found.test_labels
 
 
