@@ -63,6 +63,7 @@ def test_wrong_code_that_crashes_is_a_row_not_a_traceback(capsys, monkeypatch):
     assert "WRONG: operands could not be broadcast" in out and err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_mutants(capsys, form):
     assert main(["gradcheck", "--mutants", *form]) == 0

@@ -10,6 +10,8 @@ from resnet_np.gradcheck import planting, rules, table
 from resnet_np.gradcheck.mutants import MUTANTS
 
 SUBJECTS = {subject.name: subject for subject in table.subjects()}
+# Whole nets, whose operations the other rows check too.
+LARGE = ("ResNet-20, option A", "ResNet-18, ImageNet stem", "ResNet-50, CIFAR stem, v1")
 
 
 @functools.cache
@@ -26,7 +28,7 @@ def running(request):
         yield request.param
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SUBJECTS])
 def test_gradient(running, name):
     row = row_of(name, running)
     assert row.passes, row.failure or row.worst.describe(row.bar)

@@ -26,6 +26,7 @@ def test_at_most_sixty_lines():
     assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_a_few_steps():
     step, validation, test = run("--data", "shapes10", "--depth", "8", "--max-steps", "3")
     assert re.fullmatch(r"step 3 of 3   loss \d\.\d{3}   \d+ images/s", step)
