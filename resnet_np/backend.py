@@ -7,6 +7,8 @@ Every folder under `kernels/` holds one operation several times over; the backen
     numba   jit.py     compiled by Numba: the default
     cupy    cuda.py    on an NVIDIA GPU, with CuPy
 
+Maps in bf16 (`precision`) go to bf16.py with the backend numba; loops and numpy compute them through float32, with rounded factors.
+
 The first three work on NumPy's arrays. With "cupy" in use, `to_device` moves an array to the GPU, and from there its own type
 selects cuda.py; CuPy is imported by then, and not before. Nothing falls back silently: a backend that cannot run raises
 BackendError.
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np.errors import BackendError
+from resnet_np.precision import BF16, ThroughFloat32
 
 FILES = {"loops": "loops", "numpy": "array", "numba": "jit", "cupy": "cuda"}
 VARIABLE = "RESNET_NP_BACKEND"
@@ -29,7 +32,7 @@ ALIGNMENT = 16  # bytes: where an array may begin within another on the device, 
 
 _chosen: str | None = None
 _listeners: list[set[str]] = []
-_modules: dict[tuple[str, str], ModuleType] = {}
+_modules: dict[tuple[str, str, bool], Any] = {}
 _usable: dict[str, ModuleType] = {}  # "cupy", once it was found to work
 
 
@@ -66,20 +69,22 @@ def recorded() -> Iterator[set[str]]:
         _listeners.remove(files)
 
 
-def kernels(package: str, array: Any) -> ModuleType:
+def kernels(package: str, array: Any) -> Any:
     """The module of `package` (a folder of `resnet_np.kernels`) for work on `array`, imported when first asked for.
 
     An array on the device selects cuda.py; one of NumPy's the file of the backend in use. Raises BackendError where that is cupy.
     """
-    key = (package, "cupy" if on_device(array) else current())
+    key = (package, "cupy" if on_device(array) else current(), array.dtype == BF16)
     if key[1] == "cupy" and not on_device(array):
         raise BackendError(f"backend cupy: got a {type(array).__name__} in the computer's memory, expected one on the device; "
                            "move it with backend.to_device, and a net with net.to_device()")
+    file = "bf16" if key[1:] == ("numba", True) else FILES[key[1]]
     for files in _listeners:
-        files.add(f"{package.rpartition('.')[2]}/{FILES[key[1]]}")
+        files.add(f"{package.rpartition('.')[2]}/{file}")
     if key not in _modules:
         try:
-            _modules[key] = importlib.import_module(f"{package}.{FILES[key[1]]}")
+            module = importlib.import_module(f"{package}.{file}")
+            _modules[key] = ThroughFloat32(module) if key[2] and file != "bf16" else module
         except ImportError as error:
             raise BackendError(
                 f"backend {key[1]}: it cannot be imported here ({error}); install it again (python -m pip install numba), "

@@ -17,7 +17,7 @@ PACKAGES = ("resnet_np", "data_tools")
 
 # The floor of each entry of the folder resnet_np/. The package itself ("") holds the version only and is the ground.
 FLOORS = {
-    "": 0, "errors": 0, "backend": 0, "workspace": 0, "safe_pickle": 0, "fonts": 0, "console": 0, "words": 0,
+    "": 0, "errors": 0, "backend": 0, "workspace": 0, "safe_pickle": 0, "fonts": 0, "console": 0, "words": 0, "precision": 0,
     "kernels": 1, "data": 1,
     "functional": 2,
     "layers": 3, "optim": 3,

@@ -39,6 +39,7 @@ from resnet_np.functional.pooling import (
     max_pool_forward,
 )
 from resnet_np.functional.relu import ReLUCache, relu_backward, relu_forward
+from resnet_np.functional.rounding import round_backward, round_forward
 from resnet_np.functional.shortcut import ShortcutCache, shortcut_backward, shortcut_forward
 from resnet_np.functional.softmax import (
     CrossEntropyCache,
@@ -61,6 +62,7 @@ __all__ = [
     "linear_backward", "linear_forward",
     "max_pool_backward", "max_pool_forward",
     "relu_backward", "relu_forward",
+    "round_backward", "round_forward",
     "shortcut_backward", "shortcut_forward",
     "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward",
 ]

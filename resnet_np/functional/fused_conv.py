@@ -65,8 +65,8 @@ def conv_batchnorm_frozen_forward(
     """
     x, w, gamma, beta, same, stride, pad = _checked("conv_batchnorm_frozen", x, w, gamma, beta, same, stride, pad)
     mean, var = checks.arrays("conv_batchnorm_frozen", running_mean=(running_mean, "C"), running_var=(running_var, "C"))
-    if mean.shape != gamma.shape or mean.dtype != x.dtype:
-        raise InputError(f"conv_batchnorm_frozen: running_mean is {mean.dtype} {mean.shape}, expected {x.dtype} {gamma.shape}, "
+    if mean.shape != gamma.shape or mean.dtype != gamma.dtype:
+        raise InputError(f"conv_batchnorm_frozen: running_mean is {mean.dtype} {mean.shape}, expected {gamma.dtype} {gamma.shape}, "
                          "like gamma")
     output_size(x, w, stride, pad)
     inv_std = inverse_deviation("conv_batchnorm_frozen", var, eps)

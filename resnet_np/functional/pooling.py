@@ -9,7 +9,8 @@ import numpy as np
 
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
-from resnet_np.kernels import pooling
+from resnet_np.kernels import elementwise, pooling
+from resnet_np.precision import BF16
 
 
 class PoolCache(NamedTuple):
@@ -31,7 +32,7 @@ class AveragePoolCache(NamedTuple):
 
 
 def global_average_pool_forward(x: np.ndarray) -> tuple[np.ndarray, PoolCache]:
-    """x (N, C, H, W), float32 or float64 -> out (N, C), the mean over the pixels, and a PoolCache.
+    """x (N, C, H, W), float32 or float64 -> out (N, C), the mean over the pixels, and a PoolCache. Of bf16 maps it is float32.
 
     Raises InputError for another number of axes or dtype. Lin et al. 2013, section 3.2.
     """
@@ -41,8 +42,10 @@ def global_average_pool_forward(x: np.ndarray) -> tuple[np.ndarray, PoolCache]:
 
 def global_average_pool_backward(dout: np.ndarray, cache: PoolCache) -> np.ndarray:
     """dout (N, C) -> dx (N, C, H, W). Raises InputError if dout does not have the output's shape and dtype."""
-    dout = checks.gradient("global_average_pool_backward", dout, cache.x_shape[:2], cache.dtype)
-    return pooling.global_average_backward(dout, x_shape=cache.x_shape)
+    features = np.dtype(np.float32) if cache.dtype == BF16 else cache.dtype
+    dout = checks.gradient("global_average_pool_backward", dout, cache.x_shape[:2], features)
+    dx = pooling.global_average_backward(dout, x_shape=cache.x_shape)
+    return elementwise.round_maps(dx) if cache.dtype == BF16 else dx
 
 
 def max_pool_forward(x: np.ndarray, *, k: int, stride: int, pad: int = 0) -> tuple[np.ndarray, MaxPoolCache]:

@@ -30,6 +30,7 @@ from numba.core import config as numba_config
 from numba.core import event
 
 from resnet_np.kernels import threads
+from resnet_np.kernels.micro import MICRO_KERNEL
 from resnet_np.kernels.simd import VECTOR_BYTES
 
 threads.spin_briefly()
@@ -157,28 +158,28 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def is_warm() -> bool:
-    """Whether a training step was compiled into the cache before."""
+def is_warm(precision: str = "float32") -> bool:
+    """Whether a training step in that precision was compiled into the cache before."""
     folder = cache_folder()
-    return folder is not None and (folder / WARM).exists()
+    return folder is not None and (folder / f"{WARM}-{precision}").exists()
 
 
-def note_warm() -> None:
+def note_warm(precision: str = "float32") -> None:
     """Remember that a whole training step has been compiled."""
     folder = cache_folder()
     if folder is not None:
         with contextlib.suppress(OSError):
-            (folder / WARM).touch()
+            (folder / f"{WARM}-{precision}").touch()
 
 
-def get_help() -> None:
+def get_help(precision: str = "float32") -> None:
     """Where a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
-    if is_warm() or cache_folder() is None or numba.get_num_threads() < 2 or not sys.executable:
+    if is_warm(precision) or cache_folder() is None or numba.get_num_threads() < 2 or not sys.executable:
         return
     nowhere, packages = subprocess.DEVNULL, Path(__file__).parents[2]  # where -m finds this very package
     with contextlib.suppress(OSError):  # then this process compiles all of it
-        helper = subprocess.Popen(
-            [sys.executable, "-m", "resnet_np.kernels.warm"], cwd=packages, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        command = [sys.executable, "-m", "resnet_np.kernels.warm", precision]
+        helper = subprocess.Popen(command, cwd=packages, stdin=nowhere, stdout=nowhere, stderr=nowhere)
         threading.Thread(target=helper.wait, daemon=True).start()  # so that it leaves no zombie
 
 
@@ -187,7 +188,8 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(str(here).encode())  # Numba keys its files by path: another installation starts cold
     for source in sorted(here.rglob("*.py")):
         digest.update(source.read_bytes())
-    for version in (numba.__version__, llvmlite.__version__, np.__version__, config.THREADING_LAYER, str(VECTOR_BYTES)):
+    versions = numba.__version__, llvmlite.__version__, np.__version__
+    for version in (*versions, config.THREADING_LAYER, str(VECTOR_BYTES), MICRO_KERNEL):
         digest.update(version.encode())
     return digest.hexdigest()[:16]
 

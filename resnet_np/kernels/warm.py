@@ -1,20 +1,28 @@
-"""Compile what a training step needs last, in a second process: `python -m resnet_np.kernels.warm`, started by `compile.get_help`.
+"""Compile what a training step needs last, in a second process: `python -m resnet_np.kernels.warm PRECISION`, which
+`compile.get_help` starts.
 
 A cold first step compiles some twenty kernels one after the other, in the order of their first call. Numba compiles one at a time
 in a process, but two processes can share the work through the disk cache: this one starts at the other end.
 """
 
+import sys
+
 import numpy as np
 
 from resnet_np.kernels.batchnorm import jit as batchnorm
+from resnet_np.kernels.conv import bf16 as conv_bf16
 from resnet_np.kernels.conv import jit as conv
+from resnet_np.kernels.elementwise import bf16 as elementwise_bf16
 from resnet_np.kernels.elementwise import jit as elementwise
+from resnet_np.kernels.fused import bf16 as fused_bf16
 from resnet_np.kernels.linear import jit as linear
+from resnet_np.kernels.shortcut import bf16 as shortcut_bf16
 from resnet_np.kernels.shortcut import jit as shortcut
+from resnet_np.precision import rounded
 
 
-def main() -> None:
-    """Call the backward pass's kernels that are slow to compile once, on small arrays of the types that a net in float32 has."""
+def float32() -> None:
+    """Call the backward pass's kernels that are slow to compile once, on small arrays of the types that a net has."""
     x, wide, half = (np.zeros(shape, np.float32) for shape in ((1, 8, 8, 8), (1, 8, 8, 16), (1, 8, 4, 8)))
     w, channel = np.zeros((8, 8, 3, 3), np.float32), np.ones(8, np.float32)
     conv.weight_grad(half, wide, w_shape=w.shape, stride=2, pad=1)
@@ -27,5 +35,18 @@ def main() -> None:
     linear.backward(x[0, 0], x[0, 0], x[0, 0])
 
 
+def bf16() -> None:
+    """The same of the kernels for maps in bf16."""
+    x, wide, half = (rounded(np.zeros(shape, np.float32)) for shape in ((1, 16, 8, 8), (1, 16, 8, 16), (1, 16, 4, 8)))
+    w, channel = np.zeros((16, 16, 3, 3), np.float32), np.ones(16, np.float32)
+    fused_bf16.normalise_relu_backward(x, x, x, channel, channel, channel, channel, frozen=False)
+    conv_bf16.weight_grad(half, wide, w_shape=w.shape, stride=2, pad=1)
+    conv_bf16.input_grad(half, w, x_shape=wide.shape, stride=2, pad=1)
+    conv_bf16.weight_grad(x, x, w_shape=w.shape, stride=1, pad=1)
+    shortcut_bf16.backward(half, x_shape=wide.shape, stride=2, before=0)
+    elementwise_bf16.relu_backward(x, x)
+    linear.backward(w[0, 0], w[0, 0], w[0, 0])
+
+
 if __name__ == "__main__":
-    main()
+    {"float32": float32, "bf16": bf16}[sys.argv[1]]()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_np import functional as F
 from resnet_np.errors import InputError
 from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Sequential, Stem
 
@@ -14,6 +15,7 @@ class ResNet(Layer):
 
     architecture   what `resnet_cifar` or `resnet_imagenet` needs to build it again, and its "family"; kept in checkpoints
     stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool", "dropout", "fc"
+    precision      "float32", or "bf16": pictures are rounded at the entrance, and maps stay bf16 up to the pooled features
     """
 
     def __init__(
@@ -22,6 +24,7 @@ class ResNet(Layer):
         super().__init__()
         self.architecture = dict(architecture)
         self.stem = stem
+        self.precision = "float32"
         dropout, classes = self.architecture["dropout"], self.architecture["classes"]
         head: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
         self.trunk = Sequential(**stages, avgpool=GlobalAveragePool(), **head, fc=Linear(features, classes, rng=rng))
@@ -36,6 +39,7 @@ class ResNet(Layer):
         if training and keep_cache is None:
             learning = [i for i, part in enumerate(parts) if not all(p.frozen for p in part.named_parameters().values())]
             self._learns_from = learning[0] if learning else len(parts)
+        x = self._entering(x)
         for i, part in enumerate(parts):
             x = part.forward(x, training=training, keep_cache=False if i < self._learns_from else keep_cache)
         return x
@@ -50,10 +54,12 @@ class ResNet(Layer):
                              "training; call forward(..., keep_cache=True)")
         for part in reversed(self._parts()[max(1, self._learns_from):]):
             dlogits = part.backward(dlogits)
-        return None if self._learns_from else self.stem.backward(dlogits, need_dx=need_dx)
+        dx = None if self._learns_from else self.stem.backward(dlogits, need_dx=need_dx)
+        return dx if dx is None or self.precision == "float32" else F.round_backward(dx)
 
     def features(self, x: np.ndarray) -> np.ndarray:
         """x (N, 3, H, W) -> (N, features), evaluating: what the head is given."""
+        x = self._entering(x)
         for part in self._parts()[:-len(self.head.children)]:
             x = part.forward(x, training=False)
         return x
@@ -69,6 +75,10 @@ class ResNet(Layer):
         names = [name for name in self.children if name.startswith("layer")]
         entrance = [name for name in self.children if name in self.stem.children or name == "maxpool"]
         return [entrance, *([name] for name in names)]
+
+    def _entering(self, x: np.ndarray) -> np.ndarray:
+        """Pictures as the stem wants them."""
+        return x if self.precision == "float32" else F.round_forward(x)
 
     def _parts(self) -> list[Layer]:
         return [self.stem, *self.trunk.children.values()]

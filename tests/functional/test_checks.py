@@ -39,7 +39,7 @@ calls = pytest.mark.parametrize("operation", CALLS)
 def test_no_operation_is_missing():
     """A new pair must join the tests of this file."""
     forwards = {name.removesuffix("_forward") for name in F.__all__ if not name.endswith(("_backward", "Cache", "Grads"))}
-    assert forwards == set(CALLS)
+    assert forwards == set(CALLS) | {"round"}  # it changes the dtype: test_bf16.py
 
 
 @calls

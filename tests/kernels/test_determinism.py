@@ -19,8 +19,9 @@ from resnet_np.training import training_step
 from resnet_np.workspace import Workspace
 
 digest = hashlib.sha256()
-for width in (16, 8):
+for width, precision in ((16, "float32"), (8, "float32"), (16, "bf16")):
     rng, net = np.random.default_rng(0), resnet_cifar(8, width=width)
+    net.precision = precision
     optimiser, workspace = SGD(net.named_parameters()), Workspace()
     for _ in range(3):
         x, labels = rng.standard_normal((20, 3, 16, 16)).astype(np.float32), rng.integers(0, 10, 20)

@@ -13,6 +13,7 @@ if numba.config.DISABLE_JIT:
 from resnet_np.kernels import compile  # noqa: E402
 
 STEP = """
+import sys
 from numba.core import event
 import numpy as np
 from resnet_np.kernels import compile
@@ -31,22 +32,35 @@ class Compiled(event.Listener):
 
 event.register("numba:compile", Compiled())
 net = resnet_cifar(8)
+net.precision = sys.argv[1]
 x, labels = np.zeros((4, 3, 32, 32), np.float32), np.zeros(4, np.int64)
 training_step(net, SGD(net.named_parameters()), x, labels, lr=0.1, workspace=Workspace())
 """
 
 
+BACKWARD = {
+    "float32": ({"conv.direct._correlate", "conv.winograd._correlate"},
+                {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.partials._add_parts",
+                 "shortcut.jit._backward", "elementwise.jit._add", "elementwise.jit._relu_backward", "batchnorm.jit._gradients",
+                 "linear.jit._backward"}),
+    "bf16": ({"conv.bf16._forward", "batchnorm.bf16._normalise"},
+             {"conv.bf16._weight_grad", "conv.bf16._input_grad", "conv.bf16_winograd._weight_grad", "conv.partials._add_parts",
+              "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients", "linear.jit._backward"}),
+}
+
+
 @pytest.mark.slow
-def test_what_it_compiled_is_not_compiled_again(tmp_path):
+@pytest.mark.parametrize("precision", BACKWARD)
+def test_what_it_compiled_is_not_compiled_again(tmp_path, precision):
     """It must call the kernels with the very types of a training step, or nobody would find its work."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_WAIT_POLICY": "passive"}
-    subprocess.run([sys.executable, "-m", "resnet_np.kernels.warm"], env=environment, check=True, timeout=300)
-    process = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "resnet_np.kernels.warm", precision], env=environment, check=True, timeout=300)
+    process = subprocess.run([sys.executable, "-c", STEP, precision], env=environment, capture_output=True, text=True, check=True,
+                             timeout=300)
     left = set(process.stdout.split())
-    assert {"conv.direct._correlate", "conv.winograd._correlate"} <= left  # somebody was listening
-    assert not left & {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad",
-                       "conv.partials._add_parts", "shortcut.jit._backward", "elementwise.jit._add",
-                       "elementwise.jit._relu_backward", "batchnorm.jit._gradients", "linear.jit._backward"}
+    forward, backward = BACKWARD[precision]
+    assert forward <= left  # somebody was listening
+    assert not left & backward
 
 
 @pytest.mark.parametrize(("warm", "threads", "helpers"), [(False, 2, 1), (True, 2, 0), (False, 1, 0)])
@@ -61,17 +75,17 @@ def test_help_is_asked_for_where_it_helps(monkeypatch, warm, threads, helpers):
             pass
 
     monkeypatch.setattr(compile.subprocess, "Popen", Helper)
-    monkeypatch.setattr(compile, "is_warm", lambda: warm)
+    monkeypatch.setattr(compile, "is_warm", lambda precision: warm)
     monkeypatch.setattr(compile.numba, "get_num_threads", lambda: threads)
-    compile.get_help()
-    assert started == [["-m", "resnet_np.kernels.warm"]] * helpers
+    compile.get_help("bf16")
+    assert started == [["-m", "resnet_np.kernels.warm", "bf16"]] * helpers
 
 
 def test_without_help_it_goes_on_alone(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no more processes")
 
-    monkeypatch.setattr(compile, "is_warm", lambda: False)
+    monkeypatch.setattr(compile, "is_warm", lambda precision: False)
     monkeypatch.setattr(compile.subprocess, "Popen", refuse)
     compile.get_help()
 

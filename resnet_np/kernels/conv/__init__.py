@@ -14,9 +14,11 @@ definition are counted:
     winograd.py       199   16 multiplications in place of 36, for 3x3 filters and stride 1
     finish.py               fusion: with batch norm and ReLU behind it the layer reaches 132 GFLOP/s in separate sweeps, and 147
                             where the statistics are taken, and the ReLU done, in passing; evaluating, 157 and 209
+    bf16_winograd.py  410   the same sums of half as many bytes: maps and factors in bf16, two products an instruction (2026-11-28)
 
 loops and array are backends; jit.py is the third: winograd.py where it suits, direct.py where rows are whole half-vectors, else
-tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. (One run, on a machine that others shared:
+tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. Maps in bf16 go by bf16.py, which takes
+bf16_winograd.py where it suits, else im2col's product. (One run, on a machine that others shared:
 in a quieter hour direct.py reached 160 and winograd.py 262.)
 """
 

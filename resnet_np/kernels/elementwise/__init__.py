@@ -1,4 +1,4 @@
-"""ReLU, addition and multiplication, on arrays of any shape; the contract is in `kernels/__init__.py`."""
+"""ReLU, addition and multiplication, on arrays of any shape, and rounding to bf16; the contract is in `kernels/__init__.py`."""
 
 import numpy as np
 
@@ -23,3 +23,8 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """-> a * b, a fresh array: dropout, forward and backward."""
     return kernels(__name__, a).multiply(a, b)
+
+
+def round_maps(x: np.ndarray) -> np.ndarray:
+    """x (N, C, H, W) float32 -> the same in bf16, to nearest, ties to even; channels last in memory."""
+    return kernels(__name__, x).round_maps(x)

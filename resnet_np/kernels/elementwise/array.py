@@ -7,6 +7,8 @@
 
 import numpy as np
 
+from resnet_np.precision import rounded
+
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)  # (1); maximum, unlike fmax, lets NaN through
@@ -22,3 +24,7 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a * b  # (3)
+
+
+def round_maps(x: np.ndarray) -> np.ndarray:
+    return rounded(x)

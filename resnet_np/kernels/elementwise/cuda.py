@@ -3,9 +3,9 @@
 import numpy as np
 
 from resnet_np.backend import namespace
-from resnet_np.kernels.elementwise.array import add, multiply
+from resnet_np.kernels.elementwise.array import add, multiply, round_maps
 
-__all__ = ["add", "multiply", "relu_backward", "relu_forward"]
+__all__ = ["add", "multiply", "relu_backward", "relu_forward", "round_maps"]
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:

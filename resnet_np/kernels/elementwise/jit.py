@@ -3,7 +3,9 @@ the others."""
 
 from numba import prange
 
+from resnet_np.kernels.bfloat import to_bits
 from resnet_np.kernels.compile import parallel
+from resnet_np.precision import bits, maps
 from resnet_np.workspace import empty
 
 
@@ -32,6 +34,13 @@ def multiply(a, b):
     """a * b."""
     out = empty(a.shape, a.dtype)
     _multiply(_rows(a), _rows(b), _rows(out))
+    return out
+
+
+def round_maps(x):
+    """x (N, C, H, W) float32 -> bf16, channels last."""
+    out = maps(x.shape)
+    _round_maps(x.reshape(*x.shape[:2], -1), bits(out).reshape(len(x), -1, x.shape[1]))
     return out
 
 
@@ -65,3 +74,12 @@ def _multiply(a, b, out):
     for n in prange(a.shape[0]):
         for i in range(a.shape[1]):
             out[n, i] = a[n, i] * b[n, i]
+
+
+@parallel
+def _round_maps(x, out):
+    """x (N, C, P) -> out (N, P, C)."""
+    for n in prange(x.shape[0]):
+        for c in range(x.shape[1]):
+            for p in range(x.shape[2]):
+                out[n, p, c] = to_bits(x[n, c, p])

@@ -9,7 +9,7 @@ from resnet_np.backend import kernels
 
 
 def global_average_forward(x: np.ndarray) -> np.ndarray:
-    """x (N, C, H, W) -> out (N, C), the mean over the pixels."""
+    """x (N, C, H, W) -> out (N, C), the mean over the pixels; of maps in bf16 it is float32."""
     return kernels(__name__, x).global_average_forward(x)
 
 

@@ -1,0 +1,41 @@
+"""Which micro-kernel multiplies in bf16: the instruction that the compiled code is made of.
+
+    vdpbf16ps   AVX-512's: 16 sums of two products each. Denormal numbers count as 0, and each step rounds as it likes
+    portable    multiply-adds in float32, which every CPU has: slow; it agrees with the other within rounding
+
+The best that the CPU has is taken; $RESNET_NP_MICRO_KERNEL chooses a lower one, so that one machine can test both.
+"""
+
+import os
+from typing import Any
+
+from llvmlite.binding import get_host_cpu_features
+from numba.core import config as numba_config
+
+from resnet_np.errors import BackendError
+
+VARIABLE = "RESNET_NP_MICRO_KERNEL"
+MICRO_KERNELS = ("vdpbf16ps", "portable")  # the best first
+NEEDS = {"vdpbf16ps": ("avx512f", "avx512bw", "avx512bf16"), "portable": ()}  # of the CPU, in LLVM's words
+
+config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
+
+
+def supported() -> tuple[str, ...]:
+    """The micro-kernels that the CPU has for which Numba compiles, the best first."""
+    if config.CPU_FEATURES is not None:  # they replace the host's own
+        features = {feature[1:]: feature[0] == "+" for feature in config.CPU_FEATURES.split(",") if feature}
+    else:
+        features = get_host_cpu_features() if config.CPU_NAME in (None, "host") else {}
+    return tuple(name for name in MICRO_KERNELS if all(features.get(feature) for feature in NEEDS[name]))
+
+
+def chosen() -> str:
+    """The micro-kernel in use. Raises BackendError where the one that was asked for is not to be had here."""
+    wish = os.environ.get(VARIABLE) or supported()[0]
+    if wish not in supported():
+        raise BackendError(f"{VARIABLE}: got {wish!r}, expected one that this CPU has: {', '.join(supported())}")
+    return wish
+
+
+MICRO_KERNEL = chosen()
