@@ -11,7 +11,7 @@ import numpy as np
 from resnet_np import backend
 from resnet_np.errors import BackendError
 
-PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "tqdm", "Pillow", "safetensors", "pooch")
+PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "tqdm", "Pillow", "safetensors", "pooch", "ml_dtypes")
 Finding = tuple[str, str]
 
 
@@ -50,11 +50,14 @@ def _numba() -> list[Finding]:
     try:
         if importlib.util.find_spec("numba") is None or backend.current() != "numba":
             return []
-        import numba
-
-        from resnet_np.kernels import compile, elementwise, threads
     except BackendError:
         return []
+    try:
+        import numba
+
+        from resnet_np.kernels import compile, elementwise, micro, threads
+    except BackendError as error:
+        return [("numba", f"CANNOT RUN: {error}")]
     except ImportError as error:
         return [("numba", f"BROKEN ({error}): python -m pip install --force-reinstall numba llvmlite")]
     one = np.ones((1, 1), np.float32)
@@ -68,6 +71,7 @@ def _numba() -> list[Finding]:
     return [
         ("threads", f"{numba.get_num_threads()} of {os.cpu_count()} cores (--threads changes it)"),
         ("threading layer", numba.threading_layer() + (f"; threads that wait {threads.waiting()}" if _is_gnu_openmp() else "")),
+        ("bf16", f"multiplied by {micro.MICRO_KERNEL} (here: {', '.join(micro.supported())}; ${micro.VARIABLE} changes it)"),
         ("kernel cache", state),
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 from resnet_np import backend
 from resnet_np.bench import agreement
 from resnet_np.bench.ours import multiply_adds
-from resnet_np.bench.process import PAUSE, Worker
+from resnet_np.bench.process import PAUSE, BenchError, Worker
 from resnet_np.bench.task import Task
 
 LAYOUTS = ("NCHW", "channels_last")
@@ -31,6 +31,7 @@ class Side:
 
     name: str
     kind: str  # of the worker
+    precision: str = "float32"
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
     seconds: dict[str, list[list[float]]] = field(default_factory=lambda: {work: [] for work in SECONDS})
@@ -52,7 +53,7 @@ class Comparison:
     task: Task
     macs: int  # of one image, forward
     ours: Side
-    others: list[Side]  # PyTorch's modes, all in float32; empty if nothing was compared
+    others: list[Side]  # PyTorch's modes, in float32 and in bf16; empty if nothing was compared
     sgemm: list[float]  # GFLOP/s
     agreement: agreement.Agreement | None
     on_device: bool = False  # both sides; else on the processor
@@ -68,18 +69,19 @@ class Comparison:
     def ceiling(self) -> float:
         return statistics.median(self.sgemm)
 
-    def best(self, work: str) -> Side | None:
-        """Of PyTorch's modes, the quickest one; each kind of work has its own."""
-        return min(self.others, key=lambda side: side.median(work), default=None)
+    def best(self, work: str, *, any_precision: bool = False) -> Side | None:
+        """Of PyTorch's modes in our precision, or in any, the quickest one; each kind of work has its own."""
+        fair = [side for side in self.others if any_precision or side.precision == self.task.precision]
+        return min(fair, key=lambda side: side.median(work), default=None)
 
-    def ratio(self, work: str) -> float | None:
-        """How many times as fast as PyTorch's best mode in float32: ratio of medians."""
-        best = self.best(work)
+    def ratio(self, work: str, *, any_precision: bool = False) -> float | None:
+        """How many times as fast as PyTorch's best mode: ratio of medians."""
+        best = self.best(work, any_precision=any_precision)
         return best.median(work) / self.ours.median(work) if best else None
 
-    def spread(self, work: str) -> tuple[float, float] | None:
+    def spread(self, work: str, *, any_precision: bool = False) -> tuple[float, float] | None:
         """The lowest and the highest ratio of a round."""
-        best = self.best(work)
+        best = self.best(work, any_precision=any_precision)
         if best is None:
             return None
         ratios = [theirs / mine for mine, theirs in zip(self.ours.medians(work), best.medians(work), strict=True)]
@@ -87,24 +89,34 @@ class Comparison:
 
 
 def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None]) -> Comparison:
-    """Check that the sides agree, then measure them. vs: None, "torch" (eager) or "torch-compile".
+    """Check that the sides agree, then measure them. vs: None, or "torch": all of its modes, in both precisions.
 
     say is told what is going on. Raises BenchError if the sides disagree or a worker fails.
     """
     with tempfile.TemporaryDirectory(prefix="resnet-np-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         agreed, on_device = None, backend.current() == "cupy"
-        ours = Side("resnet_np", "ours", environment={
+        ours = Side("resnet_np", "ours", task.precision, environment={
             "NUMBA_CACHE_DIR": str(folder / "kernels"), "CUPY_CACHE_DIR": str(folder / "cupy")})
         others: list[Side] = []
         if vs is not None:
             say("Do both sides compute the same thing? (Compiles our float64 kernels, once.)")
             agreed = agreement.check(task, LAYOUTS, folder)
-            others = [_other(vs, layout, agreed, folder) for layout in LAYOUTS]
+            others = [_eager(layout, agreed) for layout in LAYOUTS]
         say("The first step of each side in an empty cache; kernels are compiled.")
         trials = {side.name: _cold(side, task) for side in [ours, *others]}
-        if others and not on_device and platform.libc_ver()[0] == "glibc":
-            others.append(_with_kept_memory(min(others, key=lambda side: trials[side.name])))
+        if others and not on_device:
+            keeps = platform.libc_ver()[0] == "glibc"
+            if keeps:
+                others.append(_with_kept_memory(min(others, key=lambda side: trials[side.name])))
+            for side in _modes(agreed, folder):
+                side = _with_kept_memory(side) if keeps else side
+                try:
+                    _cold(side, task)
+                except BenchError as error:
+                    say(f"{side.name} is left out: {error}")
+                else:
+                    others.append(side)
         say("Once more, in the cache that this has left.")
         workers: dict[str, Worker] = {}
         for side in [ours, *others]:
@@ -125,18 +137,29 @@ def compare(task: Task, vs: str | None, rounds: int, say: Callable[[str], None])
                 sgemm += machine.ask("sgemm", seconds=SGEMM_SECONDS)
         for side in [ours, *others]:
             side.peak_mib = workers[side.name].ask("peak")
-        return Comparison(task, multiply_adds(task.model), ours, others, sgemm, agreed, on_device)
+        return Comparison(task, multiply_adds(task), ours, others, sgemm, agreed, on_device)
 
 
-def _other(vs: str, layout: str, agreed: agreement.Agreement, folder: Path) -> Side:
-    compiled = vs == "torch-compile"
-    options = {"architecture": agreed.architecture, "weights": agreed.weights, "layout": layout, "compiled": compiled}
-    environment: dict[str, str | None] = {"TORCHINDUCTOR_CACHE_DIR": str(folder / f"inductor-{layout}")} if compiled else {}
-    return Side(f"{'torch.compile' if compiled else 'PyTorch eager'}, {layout}", "torch", options, environment)
+def _eager(layout: str, agreed: agreement.Agreement) -> Side:
+    options = {"architecture": agreed.architecture, "weights": agreed.weights, "layout": layout}
+    return Side(f"PyTorch eager, {layout}", "torch", options=options)
+
+
+def _modes(agreed: agreement.Agreement | None, folder: Path) -> list[Side]:
+    """PyTorch's other modes, all channels last, which suits them: compiled, and under autocast."""
+    assert agreed
+    sides = []
+    for precision, compiled in (("float32", True), ("bf16", False), ("bf16", True)):
+        options = {"architecture": agreed.architecture, "weights": agreed.weights, "layout": "channels_last", "compiled": compiled,
+                   "bf16": precision == "bf16"}
+        name = f"{'torch.compile' if compiled else 'PyTorch eager'}{', bf16' * (precision == 'bf16')}"
+        environment: dict[str, str | None] = {"TORCHINDUCTOR_CACHE_DIR": str(folder / f"inductor-{precision}")} if compiled else {}
+        sides.append(Side(name, "torch", precision, options, environment))
+    return sides
 
 
 def _with_kept_memory(side: Side) -> Side:
-    return Side(f"{side.name}, malloc tuned", side.kind, side.options, {**side.environment, **KEPT_MEMORY})
+    return Side(f"{side.name}, malloc tuned", side.kind, side.precision, side.options, {**side.environment, **KEPT_MEMORY})
 
 
 def _cold(side: Side, task: Task) -> float:

@@ -7,30 +7,35 @@ import numpy as np
 from resnet_np import backend
 from resnet_np import functional as F
 from resnet_np.bench.task import LR, MOMENTUM, WEIGHT_DECAY, Task, random_batch
-from resnet_np.models import ResNet
+from resnet_np.models import ResNet, parse_name
 from resnet_np.models import build as build_net
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
 
-
-def build(model: str) -> ResNet:
-    """The net of that name for 32x32 pictures and ten classes, with the same weights in every process."""
-    return build_net(model, seed=0)
+SMALL = 64  # pixels a side, up to which a net for ImageNet has the stem for small pictures
 
 
-def multiply_adds(model: str) -> int:
+def build(task: Task) -> ResNet:
+    """The task's net, for ten classes, with the same weights in every process."""
+    stem: dict[str, Any] = {"stem": "imagenet"} if parse_name(task.model)[0] == "imagenet" and task.image_size > SMALL else {}
+    return build_net(task.model, seed=0, **stem)
+
+
+def multiply_adds(task: Task) -> int:
     """Of one image, forward: the paper's count."""
     with backend.using("numpy"):  # one image, and only to count
-        return summarise(build(model), (1, 3, 32, 32)).macs
+        return summarise(build(task), (1, 3, task.image_size, task.image_size)).macs
 
 
 class Ours:
     def __init__(self, task: Task, dtype: type[np.floating] = np.float32) -> None:
-        self.net = build(task.model)
+        self.net = build(task)
         self.net.astype(dtype).to_device()
-        x, labels = random_batch(task.batch, self.net.architecture["classes"])
+        if dtype is np.float32:
+            self.net.precision = task.precision
+        x, labels = random_batch(task.batch, self.net.architecture["classes"], task.image_size)
         self.x, self.labels = backend.to_device(x.astype(dtype)), backend.to_device(labels)
         self.optimiser = SGD(self.net.named_parameters(), momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.workspace = Workspace()

@@ -4,6 +4,7 @@ Written as PyTorch users write it: ReLU in place, inference without autograd. Wi
 our side.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -103,8 +104,9 @@ class Net(nn.Module):
 class Peer:
     def __init__(
         self, task: Task, *, architecture: Mapping[str, Any], weights: Mapping[str, np.ndarray], layout: str,
-        compiled: bool = False, double: bool = False,
+        compiled: bool = False, double: bool = False, bf16: bool = False,
     ) -> None:
+        """bf16: under `torch.autocast`, as its users train in it. compiled: by `torch.compile`."""
         torch.set_num_threads(task.threads)
         self.device = torch.device(GPU if backend.current() == "cupy" else "cpu")
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as many digits as float32 has, as ours
@@ -115,11 +117,12 @@ class Peer:
         steps = {name: value for name, value in self.net.state_dict().items() if name.endswith("num_batches_tracked")}
         self.net.load_state_dict(state | steps)  # refuses a name that is missing or superfluous
         self.net.to(self.device, dtype).to(memory_format=memory_format)
-        x, labels = random_batch(task.batch, architecture["classes"])
+        x, labels = random_batch(task.batch, architecture["classes"], task.image_size)
         self.x = torch.from_numpy(x).to(self.device, dtype, memory_format=memory_format)
         self.labels = torch.from_numpy(labels).to(self.device)
         self.optimiser = torch.optim.SGD(self.net.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.model = torch.compile(self.net) if compiled else self.net
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
     def step(self) -> None:
         self._step()
@@ -127,7 +130,7 @@ class Peer:
 
     def infer(self) -> torch.Tensor:
         self.net.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), self.autocast:
             out = self.model(self.x)
         self._wait()
         return out
@@ -145,13 +148,19 @@ class Peer:
         logits, loss = self._step()
         gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters()}
         found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}
-        return {name: tensor.cpu().numpy() for name, tensor in found.items()}
+        return {name: _without_bf16(tensor).cpu().numpy() for name, tensor in found.items()}
 
     def _step(self) -> tuple[torch.Tensor, torch.Tensor]:
         self.net.train()
         self.optimiser.zero_grad()
-        logits = self.model(self.x)
-        loss = functional.cross_entropy(logits, self.labels)
+        with self.autocast:
+            logits = self.model(self.x)
+        loss = functional.cross_entropy(_without_bf16(logits), self.labels)
         loss.backward()
         self.optimiser.step()
         return logits.detach(), loss.detach()
+
+
+def _without_bf16(tensor: torch.Tensor) -> torch.Tensor:
+    """float32 for what autocast left in bf16: the loss wants it, and NumPy knows no other."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor

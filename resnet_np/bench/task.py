@@ -13,9 +13,11 @@ class Task:
     model: str  # a name that parse_name knows
     batch: int  # images
     threads: int
+    image_size: int = 32  # pixels a side
+    precision: str = "float32"  # of our side
 
 
-def random_batch(images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """x (N, 3, 32, 32) float32 and labels (N,) int64, the same ones in every process."""
+def random_batch(images: int, classes: int, image_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """x (N, 3, image_size, image_size) float32 and labels (N,) int64, the same ones in every process."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal((images, 3, 32, 32), np.float32), rng.integers(0, classes, images)
+    return rng.standard_normal((images, 3, image_size, image_size), np.float32), rng.integers(0, classes, images)

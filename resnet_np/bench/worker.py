@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,9 @@ def ours(task: Task) -> Requests:
 
         def step() -> None:
             side.step()
-            compile.note_warm()
+            compile.note_warm(task.precision)
 
-        compile.get_help()
+        compile.get_help(task.precision)
         requests["step"] = step
     return requests
 
@@ -76,10 +77,12 @@ def ours_answers(task: Task) -> Requests:
     """Writes the weights that the other side must take over, and our answers with them."""
     from resnet_np.bench.ours import Ours
 
-    def answer(weights: str, float64: str, float32: str) -> dict[str, Any]:
+    def answer(weights: str, float64: str, **single: str) -> dict[str, Any]:
+        """single: a file for each precision that is asked for."""
         side = Ours(task)
         np.savez(weights, **side.weights())  # type: ignore[arg-type]
-        np.savez(float32, **side.answers())  # type: ignore[arg-type]
+        for precision, path in single.items():
+            np.savez(path, **Ours(replace(task, precision=precision)).answers())  # type: ignore[arg-type]
         np.savez(float64, **Ours(task, np.float64).answers())  # type: ignore[arg-type]
         return side.architecture()
 
@@ -87,7 +90,7 @@ def ours_answers(task: Task) -> Requests:
 
 
 def torch_answers(task: Task) -> Requests:
-    def answer(architecture: dict[str, Any], weights: str, float64: str, **float32: str) -> None:
+    def answer(architecture: dict[str, Any], weights: str, float64: str, bf16: str = "", **float32: str) -> None:
         from resnet_np.bench.peer import Peer
 
         with np.load(weights) as file:
@@ -97,6 +100,9 @@ def torch_answers(task: Task) -> Requests:
         for layout, path in float32.items():
             single = Peer(task, architecture=architecture, weights=arrays, layout=layout)
             np.savez(path, **single.answers())  # type: ignore[arg-type]
+        if bf16:
+            half = Peer(task, architecture=architecture, weights=arrays, layout="channels_last", bf16=True)
+            np.savez(bf16, **half.answers())  # type: ignore[arg-type]
 
     return {"answer": answer}
 

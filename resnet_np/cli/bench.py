@@ -10,24 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_np.cli import options as shared
 from resnet_np.errors import InputError
+from resnet_np.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from resnet_np.bench.compare import Comparison, Side
     from resnet_np.bench.roofline import Roofline
     from resnet_np.bench.task import Task
 
+WORKS = ("train", "infer")
 WIDTH = 100  # columns
-HELP = "training and inference speed in float32, against PyTorch's and against what the machine can do"
+HELP = "training and inference speed, against PyTorch's and against what the machine can do"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="resnet20", help="as for train; resnet18 ... with the CIFAR stem (default: resnet20)")
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures a step (default: 128)")
+    parser.add_argument("--image-size", type=int, default=32, metavar="N",
+                        help="pixels a side; above 64 resnet18 ... have the ImageNet stem (default: 32)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of our side (default: float32)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every side (default: all cores)")
     parser.add_argument("--backend", choices=["numpy", "numba", "cupy"],
                         help="of our side; cupy measures both sides on the GPU (default: $RESNET_NP_BACKEND, else numba)")
-    parser.add_argument("--vs", choices=["torch", "torch-compile"],
-                        help="measure PyTorch too, in turns: its float32, eager or compiled")
+    parser.add_argument("--vs", choices=["torch"],
+                        help="measure PyTorch too, in turns, in all its modes: eager, compiled, malloc tuned, bf16 by autocast")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every side (default: 7)")
     parser.add_argument("--ops", action="store_true", help="each operation of a step against its roofline, instead")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="with --ops: draw the roofline")
@@ -61,11 +66,14 @@ def _checked(options: argparse.Namespace) -> "Task":
     from resnet_np.models import parse_name
 
     threads = _cores() if options.threads is None else options.threads
-    for flag, value, most in (("--batch", options.batch, 65_536), ("--threads", threads, 1024), ("--rounds", options.rounds, 1000)):
-        if not 1 <= value <= most:
-            raise InputError(f"{flag}: got {value}, expected a whole number from 1 to {most:,}")
+    for flag, value, least, most in (("--batch", options.batch, 1, 65_536), ("--threads", threads, 1, 1024),
+                                     ("--rounds", options.rounds, 1, 1000), ("--image-size", options.image_size, 8, 1024)):
+        if not least <= value <= most:
+            raise InputError(f"{flag}: got {value}, expected a whole number from {least} to {most:,}")
     parse_name(options.model)
     backend.use(options.backend or backend.current())
+    if options.precision == "bf16" and backend.current() == "cupy":
+        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave one of the two out")
     if options.ops and backend.current() == "cupy":
         raise InputError("--ops: it measures the kernels of the processor; choose --backend numba, or leave --ops out")
     if options.ops and options.vs:
@@ -83,7 +91,7 @@ def _checked(options: argparse.Namespace) -> "Task":
         if not sees_gpu():
             raise InputError(f"--vs {options.vs}: this PyTorch sees no GPU, where --backend cupy compares it; install its CUDA "
                              "build (pytorch.org), or leave out --vs")
-    return Task(options.model, options.batch, threads)
+    return Task(options.model, options.batch, threads, options.image_size, options.precision)
 
 
 def _cores() -> int:
@@ -92,9 +100,13 @@ def _cores() -> int:
 
 def _heading(task: "Task", versions: dict[str, str]) -> str:
     from resnet_np import backend
+    from resnet_np.training import arithmetic
+    from resnet_np.training.provenance import cpu
 
     libraries = ", ".join(f"{name} {number}" for name, number in versions.items() if name not in ("python", "platform", "llvmlite"))
-    what = f"{task.model}, batch {task.batch}, float32, {_threads(task)}, backend {backend.current()}"
+    pictures = f"batch {task.batch}, {task.image_size}x{task.image_size} pixels"
+    machine = f"{_threads(task)}, backend {backend.current()}, {cpu()}"
+    what = f"{task.model}, {pictures}, {arithmetic.describe(task.precision)}, {machine}"
     return textwrap.fill(f"{what}; {libraries}. {_noise()}", WIDTH)
 
 
@@ -110,17 +122,28 @@ def _threads(task: "Task") -> str:
 
 
 def to_json(result: "Comparison", versions: dict[str, str]) -> dict[str, Any]:
-    """What --json prints. "torch" is None, and so are ratios and spread, where nothing was compared."""
+    """What --json prints. "torch" is None, and so are ratios and spread, where nothing was compared.
+
+    train_ratio, infer_ratio: against PyTorch's best mode in our precision; ..._any: in any precision.
+    """
+    from resnet_np.training import arithmetic
+    from resnet_np.training.provenance import cpu
+
     best_train, best_infer = result.best("train"), result.best("infer")
     return {
         "model": result.task.model,
         "batch": result.task.batch,
         "threads": result.task.threads,
+        "image_size": result.task.image_size,
+        "precision": result.task.precision,
+        "micro_kernel": arithmetic.micro_kernel(result.task.precision),
+        "cpu": cpu(),
         "memory": "GPU" if result.on_device else "RSS",
         "versions": versions,
-        "train_ratio": result.ratio("train"),
-        "infer_ratio": result.ratio("infer"),
-        "spread": {f"{work}_ratio": result.spread(work) for work in ("train", "infer")},
+        **{f"{work}_ratio": result.ratio(work) for work in WORKS},
+        **{f"{work}_ratio_any": result.ratio(work, any_precision=True) for work in WORKS},
+        "spread": {f"{work}_ratio{'_any' * any_precision}": result.spread(work, any_precision=any_precision)
+                   for work in WORKS for any_precision in (False, True)},
         **_side_json(result, result.ours),
         "torch": best_train and best_infer and {
             **_side_json(result, best_train),
@@ -142,7 +165,7 @@ def _side_json(result: "Comparison", side: "Side") -> dict[str, Any]:
 
 
 def _table(result: "Comparison") -> list[str]:
-    from resnet_np.bench.agreement import BARS
+    from resnet_np.bench.agreement import BARS, BF16_BAR
 
     lines = [""]
     if result.agreement:
@@ -151,6 +174,10 @@ def _table(result: "Comparison") -> list[str]:
             worst = [(name, value) for name, value in result.agreement.worst.items() if name.startswith(dtype)]
             shares = ", ".join(f"{name.removeprefix(dtype).strip()} {value:.0e}" for name, value in worst)
             lines.append(f"    {dtype}: {shares} (allowed: {bar:.0e})")
+        if result.task.precision == "bf16":
+            worst = [(name.partition(" ")[2], value) for name, value in result.agreement.worst.items() if name.startswith("bf16")]
+            shares = ", ".join(f"{name} {value:.2f}" for name, value in worst)
+            lines.append(f"    bf16: times PyTorch's distance from float64: {shares} (allowed: {BF16_BAR:g})")
         lines.append("")
     memory = "GPU MiB" if result.on_device else "RSS MiB"
     lines += [f"{'':42}{'training':>14}{'inference':>19}{'peak':>11}{'first step':>12}",
@@ -164,9 +191,12 @@ def _table(result: "Comparison") -> list[str]:
         f"reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications of the "
         f"definition{note}.", WIDTH)]
     for work, name in (("train", "Training"), ("infer", "Inference")):
-        best, ratio, spread = result.best(work), result.ratio(work), result.spread(work)
-        if best and ratio and spread:
-            lines.append(f"{name + ':':11}{ratio:.2f} x {best.name}, float32 (rounds: {spread[0]:.2f} to {spread[1]:.2f})")
+        for any_precision in (False, True):
+            best, ratio = result.best(work, any_precision=any_precision), result.ratio(work, any_precision=any_precision)
+            spread = result.spread(work, any_precision=any_precision)
+            if best and ratio and spread and not (any_precision and best.precision == result.task.precision):
+                rounds = f"rounds: {spread[0]:.2f} to {spread[1]:.2f}"
+                lines.append(f"{name + ':':11}{ratio:.2f} x {best.name}{', float32' * (best.precision == 'float32')} ({rounds})")
     return lines
 
 

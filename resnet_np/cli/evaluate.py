@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to draw the confusion matrix (default: in the run's folder; of a loose weight file nowhere)"
     )
     shared.add_data(parser)
+    shared.add_precision(parser)
     shared.add_machine(parser)
 
 
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
 
+    shared.apply_precision(options, checkpoint, lambda line: print(line, file=notes))
     trained_on = checkpoint.metadata.get("dataset", {})
     pictures = data_sets.of(checkpoint, options.data, "evaluate", lambda line: print(line, file=notes))
     origin = one_path(trained_on.get("origin", "memory"))

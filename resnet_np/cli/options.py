@@ -2,18 +2,37 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_np import backend
 from resnet_np.errors import InputError
+from resnet_np.precision import PRECISIONS
 from resnet_np.words import one_path
+
+if TYPE_CHECKING:
+    from resnet_np.models import Checkpoint
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the numba backend (default: all cores)")
     parser.add_argument("--backend", choices=list(backend.FILES), help="kernels that run (default: $RESNET_NP_BACKEND, else numba)")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--precision", choices=PRECISIONS, help="in which the net computes (default: that in which it was trained)")
+
+
+def apply_precision(options: argparse.Namespace, checkpoint: "Checkpoint", say: Callable[[str], None]) -> None:
+    """Let the checkpoint's net compute as the user wants, else as it was trained."""
+    from resnet_np.training import arithmetic
+
+    trained = checkpoint.metadata.get("config", {}).get("precision", "float32")
+    checkpoint.net.precision = options.precision or (trained if trained in PRECISIONS else "float32")
+    arithmetic.check(checkpoint.net.precision)
+    if note := arithmetic.slow(checkpoint.net.precision):
+        say(f"note       {note}")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

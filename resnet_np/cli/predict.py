@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes to name for each photo (default: 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--show", type=Path, metavar="PNG", help="draw each photo, what the net saw of it, and the classes")
+    shared.add_precision(parser)
     shared.add_machine(parser)
 
 
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
     # never did.
     free = not options.backend and not options.threads and backend.VARIABLE not in os.environ
     with backend.using("numpy" if free and len(read) <= FEW else backend.current()):
+        shared.apply_precision(options, checkpoint, lambda line: print(line, file=notes))
         checkpoint.net.to_device()
         with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
             _answer(read, checkpoint, options.top)

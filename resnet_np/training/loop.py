@@ -16,7 +16,7 @@ from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
 from resnet_np.optim.selection import kept_epoch
-from resnet_np.training import diagnosis, novelty, provenance, report
+from resnet_np.training import arithmetic, diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
@@ -64,7 +64,7 @@ def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[st
     if backend.current() == "numba":
         from resnet_np.kernels import compile
 
-        compile.get_help()
+        compile.get_help(config.precision)
     run.prepare(say)
     report.forecast(run, say)
     try:
@@ -230,6 +230,8 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         "seed": run.config.seed,
         "config": run.config.to_json(),
         "backend": backend.current(),
+        "precision": run.config.precision,
+        "micro_kernel": arithmetic.micro_kernel(run.config.precision),
         "threads": provenance.threads(),
         "versions": provenance.versions(),
     }

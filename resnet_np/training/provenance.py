@@ -78,6 +78,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def cpu() -> str:
+    """What the processor calls itself."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux, or an Arm, which has no name there
+        return platform.processor() or platform.machine()
+
+
 def threads() -> int | None:
     """Threads that the numba kernels run on; None for the other backends, whose threads are NumPy's affair."""
     if backend.current() != "numba":

@@ -11,6 +11,7 @@ import numpy as np
 from resnet_np.errors import InputError
 from resnet_np.models.checkpoint import LARGEST_IMAGE
 from resnet_np.optim import CosineSchedule, OneCycle, StepSchedule
+from resnet_np.precision import PRECISIONS
 
 Schedule = StepSchedule | CosineSchedule | OneCycle
 
@@ -70,6 +71,9 @@ class Recipe:
         "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")
     )
     fused: bool = option(True, "compute convolution, batch norm, addition and ReLU together: faster, and other last bits")
+    precision: str = option(
+        "float32", "bf16: maps and factors of products in 16 bits; faster where the CPU has an instruction for it", PRECISIONS
+    )
     limit_train: int = option(0, "train on the first N training pictures only; 0: on all")
     seed: int = option(0, "seed of the initial weights, the order of the pictures and the augmentation")
     split_seed: int = option(

@@ -13,7 +13,7 @@ from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim import SGD
 from resnet_np.optim.selection import standard_error
-from resnet_np.training import novelty, provenance
+from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run import Run
 from resnet_np.training.step import read, training_step
@@ -64,7 +64,7 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
     if backend.current() == "cupy":
         running = f", {backend.device_name()}"
-    say(f"machine    backend {backend.current()}{running}")
+    say(f"machine    backend {backend.current()}{running}, {arithmetic.describe(config.precision)}")
 
 
 def regularisers(config: Recipe) -> list[str]:
@@ -107,7 +107,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
         from resnet_np.kernels import compile
 
-        compile.note_warm()
+        compile.note_warm(run.config.precision)
     step = min(seconds)
     left = run.total - run.progress.step
     picture = step * EVALUATION_SHARE / run.batch_size

@@ -14,7 +14,7 @@ from resnet_np.layers import Layer
 from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
 from resnet_np.optim import SGD
-from resnet_np.training import novelty, provenance
+from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.provenance import Pictures
@@ -77,7 +77,9 @@ class Run:
         self.batch_size = min(config.batch_size, len(train))  # pictures per step
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
         images, labels = pictures.train_images[train], pictures.train_labels[train]
+        arithmetic.check_training(config.precision)
         self.net, self.normaliser = self._begin(images)
+        self.net.precision = config.precision
         self.net.to_device()
         self.learner: Layer = self.net
         self.trunk_seconds: float | None = None  # what evaluating a picture takes, where a step does not show it

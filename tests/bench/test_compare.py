@@ -31,6 +31,15 @@ def test_a_tuned_allocator_counts(comparison):
     assert comparison.ratio("train") == pytest.approx(0.25 / 0.15)
 
 
+def test_another_precision_counts_apart(comparison):
+    """PyTorch's bf16 is not what float32 is compared with, but for the ratio to any mode."""
+    comparison.others.append(Side("bf16", "torch", "bf16", seconds={"train": [[0.1], [0.1]], "infer": [[0.005], [0.005]]}))
+    assert comparison.best("train").name == "channels_last" and comparison.best("train", any_precision=True).name == "bf16"
+    assert comparison.ratio("train") == pytest.approx(0.3 / 0.15)
+    assert comparison.ratio("train", any_precision=True) == pytest.approx(0.1 / 0.15)
+    assert comparison.spread("infer", any_precision=True) == pytest.approx((0.5, 0.5))
+
+
 def test_ratio_of_medians(comparison):
     assert comparison.ratio("train") == pytest.approx(0.3 / 0.15)
     assert comparison.ratio("infer") == pytest.approx(1.2)

@@ -34,7 +34,7 @@ def rows(measured, *names):
 def test_multiply_adds(measured):
     """Forward, input gradient and weight gradient, counted from what ran, are the paper's count of the net."""
     with backend.using("numpy"):
-        macs = multiply_adds("resnet8")
+        macs = multiply_adds(Task("resnet8", BATCH, 1))
 
     def flops(*names):
         return sum(row["flops"] * row["count"] for row in rows(measured, *names))

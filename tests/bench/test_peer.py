@@ -1,10 +1,12 @@
 """PyTorch's side is our net: same names, same numbers. And a net that is almost ours is found out."""
 
+import os
+
 import numpy as np
 import pytest
 
 from resnet_np import backend
-from resnet_np.bench.agreement import differences
+from resnet_np.bench.agreement import differences, distances
 from resnet_np.bench.ours import Ours
 from resnet_np.bench.process import BenchError
 from resnet_np.bench.task import Task
@@ -42,6 +44,39 @@ def test_float32(sides, layout):
     assert peer.net.conv1.weight.dtype.itemsize == 4
     assert peer.x.is_contiguous() == (layout == "NCHW")
     differences(f"float32 {layout}", ours.answers(), peer.answers())
+
+
+def answers_in_bf16(torch, model, backend_name, batch):
+    """Ours in bf16, PyTorch's under autocast, and ours in float64."""
+    from resnet_np.bench.peer import Peer
+
+    with backend.using(backend_name):
+        task = Task(model, batch=batch, threads=2, precision="bf16")
+        start = Ours(task)
+        peer = Peer(task, architecture=start.architecture(), weights=start.weights(), layout="channels_last", bf16=True)
+        return start.answers(), peer.answers(), Ours(task, np.float64).answers()
+
+
+def test_bf16_by_rounding(torch):
+    """The array code rounds what autocast rounds: maps, and the factors of convolutions."""
+    found = distances(*answers_in_bf16(torch, "resnet8", "numpy", 8))
+    assert found["bf16 logits"] < 1.5 and found["bf16 gradients"] < 1.5
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="the numba backend cannot run")
+def test_bf16_of_a_whole_net(torch):
+    """ResNet-20 on 32 pictures: gradients as near to those in float64 as PyTorch's. Measured 1.12; Winograd's sums cost some."""
+    found = distances(*answers_in_bf16(torch, "resnet20", "numba", 32))
+    assert found["bf16 logits"] < 1.5 and found["bf16 gradients"] < 1.3
+
+
+def test_wrong_gradients_in_bf16_are_found(torch):
+    ours, theirs, exact = answers_in_bf16(torch, "resnet8", "numpy", 8)
+    for name in ours:
+        if name.startswith("gradient"):
+            ours[name] = 3 * ours[name]
+    with pytest.raises(BenchError, match="in bf16, gradients are .* expected at most 2 times as far"):
+        distances(ours, theirs, exact)
 
 
 def other_eps(peer):

@@ -18,7 +18,7 @@ TINY = ["bench", "--model", "resnet8", "--batch", "4", "--threads", "1", "--roun
 KEYS = {
     "train_ratio", "infer_ratio", "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_mib",
     "first_step_seconds_cold", "first_step_seconds_warm", "torch", "model", "batch", "threads", "versions", "spread",
-    "memory",
+    "memory", "image_size", "precision", "micro_kernel", "cpu", "train_ratio_any", "infer_ratio_any",
 }
 SIDE_KEYS = {
     "train_images_per_second", "infer_images_per_second", "ceiling_share", "peak_mib", "first_step_seconds_cold",
@@ -46,7 +46,9 @@ def test_json(capsys):
     assert set(answer) == KEYS
     assert answer["model"] == "resnet8" and answer["batch"] == 4 and answer["threads"] == 1 and "numpy" in answer["versions"]
     assert answer["torch"] is answer["train_ratio"] is answer["infer_ratio"] is None
-    assert answer["spread"] == {"train_ratio": None, "infer_ratio": None}
+    assert answer["train_ratio_any"] is answer["infer_ratio_any"] is answer["micro_kernel"] is None
+    assert (answer["image_size"], answer["precision"]) == (32, "float32") and answer["cpu"]
+    assert answer["spread"] == dict.fromkeys(("train_ratio", "infer_ratio", "train_ratio_any", "infer_ratio_any"))
     assert all(answer[key] > 0 for key in SIDE_KEYS)
 
 
@@ -55,11 +57,15 @@ def test_json(capsys):
 def test_json_against_torch(capsys, monkeypatch):
     monkeypatch.setattr(compare, "LAYOUTS", ("channels_last",))
     monkeypatch.setattr(compare.platform, "libc_ver", lambda: ("", ""))  # no second PyTorch with its malloc tuned
+    modes = compare._modes
+    monkeypatch.setattr(compare, "_modes", lambda *given: [side for side in modes(*given) if not side.options["compiled"]])
     assert main([*TINY, "--vs", "torch", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == KEYS and "torch" in answer["versions"]
     assert set(answer["torch"]) == SIDE_KEYS | {"modes"}
-    assert answer["torch"]["modes"] == {"PyTorch eager, channels_last": {key: answer["torch"][key] for key in SIDE_KEYS}}
+    assert set(answer["torch"]["modes"]) == {"PyTorch eager, channels_last", "PyTorch eager, bf16"}
+    assert answer["torch"]["modes"]["PyTorch eager, channels_last"] == {key: answer["torch"][key] for key in SIDE_KEYS}
+    assert answer["train_ratio_any"] <= answer["train_ratio"] and answer["infer_ratio_any"] <= answer["infer_ratio"]
     assert all(answer["torch"][key] > 0 for key in SIDE_KEYS)
     assert answer["train_ratio"] == pytest.approx(
         answer["train_images_per_second"] / answer["torch"]["train_images_per_second"])
@@ -147,6 +153,7 @@ def test_operations_json(capsys):
     (["--rounds", "-1"], "--rounds: got -1"),
     (["--ops", "--vs", "torch"], "leave out --vs"),
     (["--plot", "a.png"], "add --ops"),
+    (["--image-size", "4"], "--image-size: got 4, expected a whole number from 8 to 1,024"),
     (["--ops", "--plot", "no/such/folder/a.png"], "--plot: no/such/folder/a.png is to be drawn, but there is no folder"),
 ])
 def test_bad_input(capsys, arguments, expected):

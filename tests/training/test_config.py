@@ -48,6 +48,7 @@ def test_paper_is_the_papers_recipe():
     ({"early_stopping": -1}, "--early-stopping: got -1"), ({"model": "plain20", "shortcut": "B"}, "plain20 has no such choice"),
     ({"stem": "imagenet"}, "--stem: got imagenet, expected it to be left out: resnet20 has no such choice"),
     ({"model": "resnet18", "zero_pad": "end"}, "resnet18 has no such choice"), ({"width": -1}, "--width: got -1"),
+    ({"precision": "fp16"}, "--precision: got fp16, expected one of float32, bf16"),
 ])
 def test_nonsense_is_refused(changes, words):
     with pytest.raises(InputError) as refusal:

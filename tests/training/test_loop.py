@@ -270,8 +270,9 @@ def test_resume_keeps_recipe_and_backend(recipe, pictures, folder, monkeypatch):
 
 @pytest.mark.nojit
 @pytest.mark.parametrize("changes", [{"dropout": 0.5}, {"label_smoothing": 0.2}, {"cutout": 3}, {"mixup": 0.5},
-                                     {"weight_decay": 0.05}, {"augment": False}], ids=lambda changes: next(iter(changes)))
-def test_every_regulariser_changes_the_run_and_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch, changes):
+                                     {"weight_decay": 0.05}, {"augment": False}, {"precision": "bf16"}],
+                         ids=lambda changes: next(iter(changes)))
+def test_every_choice_changes_the_run_and_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch, changes):
     ends = {}
     for name, config in (("plain", recipe()), ("changed", recipe(**changes)), ("halved", recipe(**changes))):
         with RunFolder.open(tmp_path / name, resume=False) as folder, monkeypatch.context() as patch:

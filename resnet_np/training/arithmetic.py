@@ -1,0 +1,48 @@
+"""In which precision a net computes, and by which instruction: what may be trained, and what is to be said of it."""
+
+import os
+
+from resnet_np import backend
+from resnet_np.errors import InputError
+
+
+def micro_kernel(precision: str) -> str | None:
+    """What multiplies in bf16 with the backend numba, see kernels/micro.py; None in float32 and with other backends."""
+    if precision != "bf16" or backend.current() != "numba":
+        return None
+    from resnet_np.kernels.micro import MICRO_KERNEL
+
+    return MICRO_KERNEL
+
+
+def check(precision: str) -> None:
+    """Raises InputError for a backend that does not compute in that precision."""
+    if precision == "bf16" and backend.current() == "cupy":
+        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave one of the two out")
+
+
+def check_training(precision: str) -> None:
+    """Raises InputError where training in that precision would only be slow: a CPU without an instruction for bf16.
+
+    Whoever has chosen the micro-kernel by name may.
+    """
+    check(precision)
+    if micro_kernel(precision) == "portable":
+        from resnet_np.kernels.micro import VARIABLE
+
+        if not os.environ.get(VARIABLE):
+            raise InputError("--precision bf16: this CPU has no instruction for it (vdpbf16ps of AVX-512), and would train several "
+                             "times as slowly as in float32; leave it out")
+
+
+def describe(precision: str) -> str:
+    """The precision, and what multiplies: for the line about the machine."""
+    name = micro_kernel(precision)
+    return precision if name is None else f"{precision} ({name})"
+
+
+def slow(precision: str) -> str:
+    """What to say where answers in that precision are slow; nothing where they are not."""
+    if micro_kernel(precision) != "portable":
+        return ""
+    return "bf16: this CPU has no instruction for it; the same arithmetic in float32 is slow (--precision float32 is not)"

@@ -1,0 +1,87 @@
+"""In which precision a net computes: refused where it would only be slow, named where it counts, the same in every record."""
+
+import json
+
+import numpy as np
+import pytest
+
+from resnet_np import backend
+from resnet_np.cli import main
+from resnet_np.errors import InputError
+from resnet_np.models import load_checkpoint, resnet_cifar
+from resnet_np.training import arithmetic
+
+micro = pytest.importorskip("resnet_np.kernels.micro")
+
+
+@pytest.fixture
+def no_instruction(monkeypatch):
+    """A CPU that has none for bf16."""
+    monkeypatch.setattr(micro, "MICRO_KERNEL", "portable")
+    monkeypatch.delenv(micro.VARIABLE, raising=False)
+    monkeypatch.setattr(backend, "current", lambda: "numba")
+
+
+def test_training_is_refused_where_it_would_be_slow(no_instruction, monkeypatch):
+    arithmetic.check_training("float32")
+    with pytest.raises(InputError, match="--precision bf16: this CPU has no instruction for it .* leave it out"):
+        arithmetic.check_training("bf16")
+    monkeypatch.setenv(micro.VARIABLE, "portable")  # whoever asks for it by name
+    arithmetic.check_training("bf16")
+
+
+def test_what_is_said(no_instruction, monkeypatch):
+    assert arithmetic.describe("bf16") == "bf16 (portable)" and arithmetic.describe("float32") == "float32"
+    assert "--precision float32" in arithmetic.slow("bf16") and arithmetic.slow("float32") == ""
+    monkeypatch.setattr(micro, "MICRO_KERNEL", "vdpbf16ps")
+    assert arithmetic.describe("bf16") == "bf16 (vdpbf16ps)" and arithmetic.slow("bf16") == ""
+    monkeypatch.setattr(backend, "current", lambda: "numpy")
+    assert arithmetic.describe("bf16") == "bf16" and arithmetic.micro_kernel("bf16") is None
+
+
+@pytest.mark.nojit
+def test_a_net_in_bf16(rng):
+    """Pictures in, logits and gradients out: all float32, and near those of float32."""
+    x, dlogits = rng.standard_normal((4, 3, 16, 16)).astype(np.float32), rng.standard_normal((4, 10)).astype(np.float32)
+    found = {}
+    for precision in ("float32", "bf16"):
+        net = resnet_cifar(8, seed=1)
+        net.precision = precision
+        logits = net.forward(x, training=True)
+        dx = net.backward(dlogits, need_dx=True)
+        assert logits.dtype == dx.dtype == np.float32 and dx.shape == x.shape
+        assert all(parameter.grad.dtype == np.float32 for parameter in net.named_parameters().values())
+        found[precision] = logits, net.named_parameters()["layer3.0.conv2.weight"].grad, net.features(x)
+    for half, single in zip(found["bf16"], found["float32"], strict=True):
+        assert 1e-4 <= np.linalg.norm(half - single) / np.linalg.norm(single) <= 0.1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run in bf16, as a user starts it."""
+    out = tmp_path_factory.mktemp("bf16") / "run"
+    assert main(["train", "--data", "shapes10", "--model", "resnet8", "--epochs", "1", "--limit-train", "128", "--batch-size", "64",
+                 "--precision", "bf16", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.nojit
+def test_it_is_recorded(trained):
+    result = json.loads((trained / "result.json").read_text())
+    assert result["precision"] == result["config"]["precision"] == "bf16"
+    assert result["micro_kernel"] == (None if backend.current() == "numpy" else micro.MICRO_KERNEL)
+    checkpoint = load_checkpoint(trained / "best.npz")
+    assert checkpoint.metadata["config"]["precision"] == "bf16"
+    assert all(parameter.data.dtype == np.float32 for parameter in checkpoint.net.named_parameters().values())
+
+
+@pytest.mark.nojit
+def test_evaluating_repeats_the_precision_of_the_run(trained, capsys):
+    """To the last bit, unless another is asked for."""
+    losses = {}
+    for given in ("", "bf16", "float32"):
+        capsys.readouterr()
+        assert main(["evaluate", str(trained), "--json", *(["--precision", given] if given else [])]) == 0
+        losses[given] = json.loads(capsys.readouterr().out)["loss"]
+    assert losses[""] == losses["bf16"] == json.loads((trained / "result.json").read_text())["test_loss"] != losses["float32"]
+    assert losses["float32"] == pytest.approx(losses["bf16"], rel=0.02)
