@@ -4,6 +4,9 @@ A bf16 number is the upper half of a float32: the same range, with 8 bits of pre
 their gradients are bf16, and so are the factors of a convolution's products; their sums, and all that is not a map (parameters,
 statistics, features, logits), stay float32. Maps keep the shape (N, C, H, W) that every function sees, but lie channels last in
 memory: the array is a view, transposed, of a C-contiguous (N, H, W, C).
+
+The compiled kernels take a batch's statistics of the maps that are stored; code that goes `through_float32` takes them, where one
+function does both, before the maps are rounded. Denormal numbers count as 0 where the CPU's instruction says so.
 """
 
 import functools

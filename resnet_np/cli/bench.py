@@ -73,7 +73,7 @@ def _checked(options: argparse.Namespace) -> "Task":
     parse_name(options.model)
     backend.use(options.backend or backend.current())
     if options.precision == "bf16" and backend.current() == "cupy":
-        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave one of the two out")
+        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave out one of the two")
     if options.ops and backend.current() == "cupy":
         raise InputError("--ops: it measures the kernels of the processor; choose --backend numba, or leave --ops out")
     if options.ops and options.vs:
@@ -185,7 +185,8 @@ def _table(result: "Comparison") -> list[str]:
     lines += [_side_line(result, side) for side in (result.ours, *result.others)]
     train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
     library, where, note = ("CuPy", "the GPU", "") if result.on_device else (
-        "NumPy", _threads(result.task), "; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit")
+        "NumPy", _threads(result.task), "; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit"
+        + " (nor is float32's speed that of bf16)" * (result.task.precision == "bf16"))
     lines += ["", *textwrap.wrap(
         f"Ceiling: {library} multiplies 2048x2048 float32 matrices at {result.ceiling:,.0f} GFLOP/s on {where}; of that, resnet_np "
         f"reaches {train:.0%} in a training step and {infer:.0%} in inference. Counted are the multiplications of the "
@@ -229,6 +230,8 @@ def operations_json(result: "Roofline", versions: dict[str, str]) -> dict[str, A
         "model": result.task.model,
         "batch": result.task.batch,
         "threads": result.task.threads,
+        "image_size": result.task.image_size,
+        "precision": result.task.precision,
         "versions": versions,
         "sgemm_gflops": result.sgemm,
         "copy_gigabytes_per_second": result.copy,
@@ -258,5 +261,6 @@ def _operation_lines(result: "Roofline") -> list[str]:
     return [*lines, "", *textwrap.wrap(
         f"Roof: the lower of {result.sgemm:.0f} GFLOP/s (NumPy's 2048x2048 product) and {result.copy:.1f} GB/s (memory copied) "
         "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache, "
-        "or Winograd's convolutions (3x3, stride 1) did with 4/9 of the multiplications, all of which are counted.",
+        "or Winograd's convolutions (3x3, stride 1) did with 4/9 of the multiplications, all of which are counted"
+        + ("." if result.task.precision == "float32" else "; and the roof is that of float32, which bf16 may pass."),
         WIDTH)]

@@ -5,7 +5,7 @@ not know the type; a vector is always of 16 float32, whatever registers the CPU 
 
     load(a, i), store(a, i, v)    16 float32 of the C-contiguous float32 array `a`, from the flat index i on
     widen(a, i)                   16 bf16 as float32: exact
-    narrow(a, i, v)               16 float32 rounded to bf16, to nearest, ties to even
+    narrow(a, i, v)               16 float32 rounded to bf16, to nearest, ties to even; by AVX-512, denormal numbers become 0
     narrow_pairs(a, i, v, w)      the same of v0, w0, v1, w1, ...: 32 bf16
     copy(a, i, b, j)              16 bf16 from b[j ...] to a[i ...]
     pixel(a, inside, i)           widen(a, i), or zeros where it is not `inside`

@@ -9,7 +9,7 @@ The best that the CPU has is taken; $RESNET_NP_MICRO_KERNEL chooses a lower one,
 import os
 from typing import Any
 
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import get_host_cpu_features, llvm_version_info
 from numba.core import config as numba_config
 
 from resnet_np.errors import BackendError
@@ -18,11 +18,15 @@ VARIABLE = "RESNET_NP_MICRO_KERNEL"
 MICRO_KERNELS = ("vdpbf16ps", "portable")  # the best first
 NEEDS = {"vdpbf16ps": ("avx512f", "avx512bw", "avx512bf16"), "portable": ()}  # of the CPU, in LLVM's words
 
+OLDEST_LLVM = (17, 0, 0)  # before that its intrinsics for bf16 had other types
+
 config: Any = numba_config  # its settings are made at run time, where mypy cannot see them
 
 
 def supported() -> tuple[str, ...]:
     """The micro-kernels that the CPU has for which Numba compiles, the best first."""
+    if llvm_version_info < OLDEST_LLVM:
+        return MICRO_KERNELS[-1:]
     if config.CPU_FEATURES is not None:  # they replace the host's own
         features = {feature[1:]: feature[0] == "+" for feature in config.CPU_FEATURES.split(",") if feature}
     else:

@@ -8,6 +8,7 @@ import numpy as np
 from resnet_np import functional as F
 from resnet_np.errors import InputError
 from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Sequential, Stem
+from resnet_np.precision import PRECISIONS
 
 
 class ResNet(Layer):
@@ -24,12 +25,23 @@ class ResNet(Layer):
         super().__init__()
         self.architecture = dict(architecture)
         self.stem = stem
-        self.precision = "float32"
+        self._precision = "float32"
         dropout, classes = self.architecture["dropout"], self.architecture["classes"]
         head: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
         self.trunk = Sequential(**stages, avgpool=GlobalAveragePool(), **head, fc=Linear(features, classes, rng=rng))
         self.children.update(self.stem.children | self.trunk.children)
         self._learns_from = 0  # the first part whose caches the last forward pass has kept
+
+    @property
+    def precision(self) -> str:
+        """"float32", or "bf16". Raises InputError if it is set to anything else."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        if name not in PRECISIONS:
+            raise InputError(f"{type(self).__name__}: precision is {name!r}, expected one of {', '.join(PRECISIONS)}")
+        self._precision = name
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
         """As Layer.forward. In training, parts below the first parameter that learns keep nothing, unless keep_cache=True: no

@@ -18,7 +18,7 @@ def micro_kernel(precision: str) -> str | None:
 def check(precision: str) -> None:
     """Raises InputError for a backend that does not compute in that precision."""
     if precision == "bf16" and backend.current() == "cupy":
-        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave one of the two out")
+        raise InputError("bf16: the backend cupy computes in float32 only; choose another, or --precision float32")
 
 
 def check_training(precision: str) -> None:
@@ -31,8 +31,8 @@ def check_training(precision: str) -> None:
         from resnet_np.kernels.micro import VARIABLE
 
         if not os.environ.get(VARIABLE):
-            raise InputError("--precision bf16: this CPU has no instruction for it (vdpbf16ps of AVX-512), and would train several "
-                             "times as slowly as in float32; leave it out")
+            raise InputError("bf16: this CPU has no instruction for it (vdpbf16ps of AVX-512), and would take several times as "
+                             f"long; train in float32 (--precision float32), or, if it must be bf16, set {VARIABLE}=portable")
 
 
 def describe(precision: str) -> str:

@@ -183,6 +183,10 @@ class Run:
             )
         if used != backend.current() and "cupy" not in (used, backend.current()):  # the next steps would have other bits
             raise CheckpointError(f"--resume: the run uses the backend {used}, not {backend.current()}; pass --backend {used}")
+        multiplies = arithmetic.micro_kernel(self.config.precision)
+        if (known := checkpoint.metadata.get("micro_kernel", multiplies)) != multiplies:  # other bits, as with another backend
+            raise CheckpointError(f"--resume: the run multiplies in bf16 by {known}, not by {multiplies}; set "
+                                  f"RESNET_NP_MICRO_KERNEL={known}, where the CPU has that")
         load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
         self.progress = progress
@@ -195,6 +199,7 @@ class Run:
             "dataset": provenance.fingerprint(self.pictures),
             "versions": provenance.versions(),
             "backend": backend.current(),
+            "micro_kernel": arithmetic.micro_kernel(self.config.precision),
             "progress": vars(self.progress),
         }
         velocities = self.optimiser.state() if resumable else {}

@@ -30,13 +30,15 @@ DIRECT = {
     "more pixels than a block": ((1, 16, 12, 11), 16, 2, 1, 0),
     "17 images": ((17, 16, 4, 4), 16, 1, 1, 0),
     "7 filters": ((2, 5, 6, 6), 7, 3, 1, 1),
-    "many weights": ((3, 128, 5, 5), 64, 3, 2, 1),
-    "many weights, 1x1": ((2, 256, 3, 3), 256, 1, 1, 0),
+}
+MANY = {  # weights, whose gradient is taken another way: compiled in the slow tests only
+    "stride 2": ((3, 128, 5, 5), 64, 3, 2, 1), "1x1": ((2, 256, 3, 3), 256, 1, 1, 0), "Winograd": ((9, 192, 4, 4), 192, 3, 1, 1),
+    "Winograd, odd": ((2, 192, 3, 5), 192, 3, 1, 1),
 }
 WINOGRAD = {
     "one tile": ((1, 16, 2, 2), 16), "one pixel": ((2, 16, 1, 1), 16), "odd": ((2, 16, 5, 7), 32), "a row": ((1, 32, 1, 9), 16),
     "ResNet-20": ((3, 16, 32, 32), 16), "three vectors": ((2, 48, 6, 6), 48), "wide": ((1, 16, 4, 70), 16),
-    "64": ((17, 64, 8, 8), 64), "many": ((9, 192, 4, 4), 192), "many, odd": ((2, 192, 3, 5), 192),
+    "64": ((17, 64, 8, 8), 64),
 }
 
 
@@ -120,6 +122,16 @@ def test_winograd(rng, case):
     for ours, (want, sizes), step in zip(run(x, w, dout, 1, 1), (winograd(X, w), winograd(D, turned), winograd_weights(X, D)),
                                          (STEP, STEP, 0), strict=True):
         assert (np.abs(ours.astype(np.float64) - want) <= step * np.abs(want) + SUM * sizes).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", MANY.values(), ids=MANY)
+def test_many_weights(rng, case):
+    shape, filters, kernel, stride, pad = case
+    if bf16_winograd.suits((filters, shape[1], kernel, kernel), stride, pad):
+        test_winograd(rng, case[:2])
+    else:
+        test_direct(rng, case)
 
 
 def test_winograd_is_as_good_as_the_format(rng):
