@@ -25,13 +25,6 @@ def backend(request):
 
 
 @pytest.fixture
-def fast_backend(backend):
-    if backend == "loops":
-        pytest.skip("the loops are what the others are compared with")
-    return backend
-
-
-@pytest.fixture
 def maps(rng):
     """maps(*shape): bf16, no entry 0, compared with a copy when the test is over."""
     drawn = []
@@ -133,10 +126,16 @@ def test_a_large_mean_does_not_cancel(backend, rng):
 
 
 # x's channels, F, kernel, stride: by Winograd's sums, by im2col, and through float32
-@pytest.mark.parametrize(("channels", "filters", "kernel", "stride"), [
-    (16, 16, 3, 1), (16, 32, 3, 2), (16, 32, 1, 2), (3, 16, 3, 1), (5, 7, 3, 1)])
+CONVOLUTIONS = [(16, 16, 3, 1), (16, 32, 3, 2), (16, 32, 1, 2), (3, 16, 3, 1), (5, 7, 3, 1)]
+COMPILES_LONG = CONVOLUTIONS[1:4]
+
+
+@pytest.mark.parametrize(("backend", "channels", "filters", "kernel", "stride"), [
+    *(pytest.param("numpy", *case, marks=pytest.mark.nojit) for case in CONVOLUTIONS),
+    *(pytest.param("numba", *case, marks=[pytest.mark.slow] * (case in COMPILES_LONG)) for case in CONVOLUTIONS),
+], indirect=["backend"])
 @pytest.mark.parametrize("relu", [False, True])
-def test_fused_is_the_separate_pairs(fast_backend, maps, rng, channels, filters, kernel, stride, relu):
+def test_fused_is_the_separate_pairs(backend, maps, rng, channels, filters, kernel, stride, relu):
     """But for the last step of the format; one step may turn a ReLU, so that gradients agree on the whole only."""
     x, w = maps(N, channels, H, W), (rng.standard_normal((filters, channels, kernel, kernel)) / 8).astype(np.float32)
     gamma, beta = (rng.uniform(0.5, 1.5, filters).astype(np.float32) for _ in range(2))
@@ -162,7 +161,9 @@ def test_fused_is_the_separate_pairs(fast_backend, maps, rng, channels, filters,
     assert grads.dw.dtype == grads.dgamma.dtype == np.float32 and grads.dx.dtype == grads.dsame.dtype == BF16
 
 
-def test_evaluating_rounds_once(fast_backend, maps, rng):
+@pytest.mark.parametrize("backend", [pytest.param("numpy", marks=pytest.mark.nojit), pytest.param("numba", marks=pytest.mark.slow)],
+                         indirect=True)
+def test_evaluating_rounds_once(backend, maps, rng):
     """Convolution, batch norm, addition and ReLU in one: of float64's answer with the same rounded factors, one step."""
     x, w = maps(N, C, H, W), (rng.standard_normal((C, C, 1, 1)) / 4).astype(np.float32)
     same = maps(N, C, H, W)
@@ -173,7 +174,7 @@ def test_evaluating_rounds_once(fast_backend, maps, rng):
         X, S = (widened(array).astype(np.float64) for array in (x, same))
         exact, _ = F.conv_batchnorm_frozen_forward(
             X, rounded(w).astype(np.float64), *(array.astype(np.float64) for array in channel), S, relu=True)
-    limit = STEP * (np.abs(exact) + np.abs(exact - S) * (fast_backend != "numba")) + 1e-4
+    limit = STEP * (np.abs(exact) + np.abs(exact - S) * (backend != "numba")) + 1e-4
     assert (np.abs(widened(out) - exact) <= limit).all()
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnet_np import backend
 from resnet_np.cli import main
@@ -54,9 +55,14 @@ def test_a_precision_that_there_is_not(precision):
         resnet_cifar(8).precision = precision
 
 
-@pytest.mark.nojit
-def test_a_net_in_bf16(rng):
+@pytest.mark.parametrize("name", [pytest.param("numpy", marks=pytest.mark.nojit), pytest.param("numba", marks=pytest.mark.slow)])
+def test_a_net_in_bf16(rng, name):
     """Pictures in, logits and gradients out: all float32, and near those of float32."""
+    with backend.using(name):
+        compare_with_float32(rng)
+
+
+def compare_with_float32(rng):
     x, dlogits = rng.standard_normal((4, 3, 16, 16)).astype(np.float32), rng.standard_normal((4, 10)).astype(np.float32)
     found = {}
     for precision in ("float32", "bf16"):
@@ -72,10 +78,21 @@ def test_a_net_in_bf16(rng):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def photos(tmp_path_factory):
+    """Fifty noisy pictures of each of two colours."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for k, name in enumerate(("dark", "bright")):
+        (folder / name).mkdir()
+        for i in range(50):
+            Image.fromarray(rng.integers(50 * k, 200 + 50 * k, (16, 16, 3)).astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
     """A run in bf16, as a user starts it; by array code, which trains in it on any CPU."""
     out = tmp_path_factory.mktemp("bf16") / "run"
-    assert main(["train", "--data", "shapes10", "--model", "resnet8", "--epochs", "1", "--limit-train", "128", "--batch-size", "64",
+    assert main(["train", "--data", str(photos), "--model", "resnet8", "--epochs", "1", "--batch-size", "32", "--image-size", "16",
                  "--precision", "bf16", "--backend", "numpy", "--out", str(out)]) == 0
     return out
 
@@ -91,13 +108,13 @@ def test_it_is_recorded(trained):
 
 
 @pytest.mark.nojit
-def test_evaluating_repeats_the_precision_of_the_run(trained, capsys):
+def test_evaluating_repeats_the_precision_of_the_run(photos, trained, capsys):
     """To the last bit, unless another is asked for."""
     losses = {}
     for given in ("", "bf16", "float32"):
         capsys.readouterr()
         precision = ["--precision", given] if given else []
-        assert main(["evaluate", str(trained), "--json", "--backend", "numpy", *precision]) == 0
+        assert main(["evaluate", str(trained), "--data", str(photos), "--json", "--backend", "numpy", *precision]) == 0
         losses[given] = json.loads(capsys.readouterr().out)["loss"]
     assert losses[""] == losses["bf16"] == json.loads((trained / "result.json").read_text())["test_loss"] != losses["float32"]
     assert losses["float32"] == pytest.approx(losses["bf16"], rel=0.02)

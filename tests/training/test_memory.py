@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")]
 
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
     pytest.skip("NUMBA_DISABLE_JIT is set: the numba backend cannot run", allow_module_level=True)
@@ -44,7 +44,6 @@ def test_page_faults_of_a_steady_step():
     assert (after - before) / 10 <= 50
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow():
     (early, _), (late, _) = run(4, 100, 1000)
     assert late - early <= 2 << 20

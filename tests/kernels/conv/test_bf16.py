@@ -31,7 +31,7 @@ DIRECT = {
     "17 images": ((17, 16, 4, 4), 16, 1, 1, 0),
     "7 filters": ((2, 5, 6, 6), 7, 3, 1, 1),
 }
-MANY = {  # weights, whose gradient is taken another way: compiled in the slow tests only
+MANY = {  # weights, whose gradient is taken another way
     "stride 2": ((3, 128, 5, 5), 64, 3, 2, 1), "1x1": ((2, 256, 3, 3), 256, 1, 1, 0), "Winograd": ((9, 192, 4, 4), 192, 3, 1, 1),
     "Winograd, odd": ((2, 192, 3, 5), 192, 3, 1, 1),
 }
@@ -55,6 +55,7 @@ def run(x, w, dout, stride, pad):
             bf16.weight_grad(dout, x, w_shape=w.shape, **settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DIRECT.values(), ids=DIRECT)
 def test_direct(rng, case):
     """What array.py computes in float64 with the same rounded factors, to one step of the format where the result is rounded."""
@@ -143,7 +144,8 @@ def test_winograd_is_as_good_as_the_format(rng):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("case", [DIRECT["stride 2"], (*WINOGRAD["odd"], 3, 1, 1)], ids=["direct", "Winograd"])
+@pytest.mark.parametrize("case", [
+    pytest.param(DIRECT["stride 2"], id="direct", marks=pytest.mark.slow), pytest.param((*WINOGRAD["odd"], 3, 1, 1), id="Winograd")])
 def test_what_is_not_finite_gets_through(rng, case, value):
     x, w, dout = draw(rng, *case)
     damaged, wrong = x.copy(order="K"), dout.copy(order="K")
@@ -154,7 +156,9 @@ def test_what_is_not_finite_gets_through(rng, case, value):
     assert not np.isfinite(bf16.weight_grad(wrong, x, w_shape=w.shape, stride=case[3], pad=case[4])[3]).all()
 
 
-@pytest.mark.parametrize("case", [DIRECT["stem"], DIRECT["stride 2"], (*WINOGRAD["64"], 3, 1, 1)], ids=str)
+@pytest.mark.parametrize("case", [
+    pytest.param(DIRECT["stem"], id="stem", marks=pytest.mark.slow),
+    pytest.param(DIRECT["stride 2"], id="stride 2", marks=pytest.mark.slow), pytest.param((*WINOGRAD["64"], 3, 1, 1), id="Winograd")])
 def test_same_bits_for_any_threads(rng, case):
     x, w, dout = draw(rng, *case)
     found = []
@@ -176,9 +180,10 @@ def test_arguments_stay(rng):
         np.testing.assert_array_equal(given, copy)
 
 
-def test_maps_lie_channels_last(rng):
-    x, w, dout = draw(rng, (2, 16, 6, 6), 32, 3, 2, 1)
-    for array_ in run(x, w, dout, 2, 1)[:2]:
+@pytest.mark.parametrize("stride", [pytest.param(2, marks=pytest.mark.slow), 1])
+def test_maps_lie_channels_last(rng, stride):
+    x, w, dout = draw(rng, (2, 16, 6, 6), 32, 3, stride, 1)
+    for array_ in run(x, w, dout, stride, 1)[:2]:
         assert bits(array_).flags.c_contiguous
 
 
