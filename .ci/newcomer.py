@@ -8,6 +8,7 @@ library only: nothing is installed yet.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import os
 import re
@@ -83,10 +84,18 @@ def unpacked_sdist(folder, python):
     next((folder / "unpacked").iterdir()).rename(folder / "resnet_np")
 
 
+def ready(python, sdist):
+    """A folder with a clone, or the unpacked sdist, and an environment beside it: what a newcomer has before she types."""
+    place = tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True)
+    folder = Path(place.name)
+    unpacked_sdist(folder, python) if sdist else clone(folder)
+    return place, environment(folder, python)
+
+
 @contextlib.contextmanager
-def shell(command, folder, python):
+def shell(command, folder, variables):
     """The command in a shell of its own, its output a pipe; whatever happens, it does not outlive the `with` block."""
-    process = subprocess.Popen(["bash", "-c", command], cwd=folder / "resnet_np", env=environment(folder, python), text=True,
+    process = subprocess.Popen(["bash", "-c", command], cwd=folder / "resnet_np", env=variables, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
     def end():
@@ -103,29 +112,24 @@ def shell(command, folder, python):
         process.wait()
 
 
-def first(command, folder, python):
+def first(process):
     """Whether the first command trains an epoch, and then saves and leaves at Ctrl-C."""
-    clone(folder)
     lines, interrupted = [], False
-    with shell(command, folder, python) as process:
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("epoch") and not interrupted:
-                interrupted = True
-                os.killpg(process.pid, signal.SIGINT)
-        code = process.wait()
-    good = interrupted and code == 130 and any(line.startswith("stopped    the run is saved") for line in lines)
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch") and not interrupted:
+            interrupted = True
+            os.killpg(process.pid, signal.SIGINT)
+    good = process.wait() == 130 and interrupted and any(line.startswith("stopped    the run is saved") for line in lines)
     shown = [line for line in lines if line.startswith(("data", "forecast", "epoch", "stopped"))] if good else lines[-60:]
     print("".join(f"    {line}" for line in shown), end="")
     return good
 
 
-def second(command, folder, python, sdist):
+def second(process):
     """Whether the second command ends green."""
-    unpacked_sdist(folder, python) if sdist else clone(folder)
-    with shell(command, folder, python) as process:
-        lines = process.stdout.read().splitlines()
-        good = process.wait() == 0 and re.search(r"\d+ passed", lines[-1] if lines else "") is not None
+    lines = process.stdout.read().splitlines()
+    good = process.wait() == 0 and re.search(r"\d+ passed", lines[-1] if lines else "") is not None
     print("\n".join(f"    {line}" for line in (lines[-1:] if good else lines[-120:])))
     return good
 
@@ -145,19 +149,32 @@ def main():
             print(f"Python {version}: skipped, it is not on this machine", flush=True)
     bad = [] if pythons else ["none of these Pythons is on this machine: nothing was tested"]
     of_the_sdist = options.sdist if options.sdist in pythons else next(iter(pythons), None)
-    for version, python in pythons.items():
-        for number, command in enumerate(two_commands(), 1):
-            sdist = number == 2 and version == of_the_sdist and options.sdist is not None
-            with tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True) as name:
-                start = time.monotonic()
-                try:
-                    good = first(command, Path(name), python) if number == 1 else second(command, Path(name), python, sdist)
-                except Failed as error:
-                    print(error)
-                    good = False
-                what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
-                print(f"{what}, {time.monotonic() - start:.0f} s", flush=True)
-                bad += [] if good else [what]
+    commands = [(version, number, command, number == 2 and version == of_the_sdist and options.sdist is not None)
+                for version in pythons for number, command in enumerate(two_commands(), 1)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
+
+        def start(job):
+            version, _, _, sdist = job
+            return pool.submit(ready, pythons[version], sdist)
+
+        ahead = start(commands[0]) if commands else None
+        for job, following in zip(commands, [*commands[1:], None], strict=True):
+            version, number, command, sdist = job
+            now, ahead = ahead, start(following) if following else None
+            seconds = 0.0
+            try:
+                place, variables = now.result()
+                with place as folder:
+                    begin = time.monotonic()
+                    with shell(command, Path(folder), variables) as process:
+                        good = first(process) if number == 1 else second(process)
+                    seconds = time.monotonic() - begin
+            except Failed as error:
+                print(error)
+                good = False
+            what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
+            print(f"{what}, {seconds:.0f} s", flush=True)
+            bad += [] if good else [what]
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 

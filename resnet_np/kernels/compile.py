@@ -189,7 +189,7 @@ def _fingerprint() -> str:
     for source in sorted(here.rglob("*.py")):
         digest.update(source.read_bytes())
     versions = numba.__version__, llvmlite.__version__, np.__version__
-    for version in (*versions, config.THREADING_LAYER, str(VECTOR_BYTES), MICRO_KERNEL):
+    for version in (*versions, str(VECTOR_BYTES), MICRO_KERNEL):
         digest.update(version.encode())
     return digest.hexdigest()[:16]
 

@@ -49,6 +49,7 @@ def run(threads, layer):
 def test_bits_depend_neither_on_the_threads_nor_on_who_compiled(empty_cache):
     """The process that compiles runs code straight from the compiler, the next one what was optimised once more on its way to the
     cache. With "contract" among the flags only the narrower net showed it: a product and a sum became one rounding in one of them.
+    What one threading layer's process compiled, the other's loads.
     """
     runs = [(2, "workqueue"), *((threads, layer) for layer in ("workqueue", "omp") for threads in (2, 1, 8))]
     digests = {(number, *settings): run(*settings) for number, settings in enumerate(runs)}

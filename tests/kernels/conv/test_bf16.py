@@ -145,7 +145,8 @@ def test_winograd_is_as_good_as_the_format(rng):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("case", [
-    pytest.param(DIRECT["stride 2"], id="direct", marks=pytest.mark.slow), pytest.param((*WINOGRAD["odd"], 3, 1, 1), id="Winograd")])
+    pytest.param(DIRECT["stride 2"], id="direct", marks=pytest.mark.slow),
+    pytest.param((*WINOGRAD["odd"], 3, 1, 1), id="Winograd")])
 def test_what_is_not_finite_gets_through(rng, case, value):
     x, w, dout = draw(rng, *case)
     damaged, wrong = x.copy(order="K"), dout.copy(order="K")
@@ -158,7 +159,8 @@ def test_what_is_not_finite_gets_through(rng, case, value):
 
 @pytest.mark.parametrize("case", [
     pytest.param(DIRECT["stem"], id="stem", marks=pytest.mark.slow),
-    pytest.param(DIRECT["stride 2"], id="stride 2", marks=pytest.mark.slow), pytest.param((*WINOGRAD["64"], 3, 1, 1), id="Winograd")])
+    pytest.param(DIRECT["stride 2"], id="stride 2", marks=pytest.mark.slow),
+    pytest.param((*WINOGRAD["64"], 3, 1, 1), id="Winograd")])
 def test_same_bits_for_any_threads(rng, case):
     x, w, dout = draw(rng, *case)
     found = []
