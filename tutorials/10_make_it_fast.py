@@ -6,12 +6,13 @@
 # - The two speeds of a machine: how fast it multiplies, and how fast it moves memory.
 # - The roofline: one picture that says which of the two holds an operation back.
 # - The ladder of our convolution: the same result on five rungs, each faster for a reason.
+# - bf16, numbers of half the bytes: what they buy, what they cost, and which convolution can bear them.
 # - Where the time of a training step goes, and what it is worth to make one part faster.
 # - What fusion and reused memory change.
 #
 # **You need**: notebook 1 (convolution four ways); it helps to have read notebook 5 (build ResNet-20).
 #
-# **Time**: 40 minutes.
+# **Time**: 55 minutes.
 #
 # Every speed below is measured while you run the cell. It depends on the machine, and on what else the machine does at that
 # moment. So the text names no speeds: read them off your own outputs, and run a cell twice before you believe a small
@@ -29,11 +30,12 @@ from resnet_np import backend, tutor
 from resnet_np import functional as F
 from resnet_np.bench import ceiling, operations, roofline
 from resnet_np.bench.task import Task, random_batch
-from resnet_np.kernels import conv
+from resnet_np.kernels import conv, micro
 from resnet_np.kernels.conv import direct, jit, winograd
 from resnet_np.kernels.conv.finish import nothing
 from resnet_np.models import resnet_cifar
 from resnet_np.optim import SGD
+from resnet_np.precision import BF16, rounded
 from resnet_np.training.step import training_step
 from resnet_np.viz.bars import rates
 from resnet_np.viz.speed import shares, turns
@@ -211,6 +213,120 @@ print(f"Winograd / direct  {speeds['Winograd'] / speeds['direct']:9.2f} times")
 print(f"Winograd           {speeds['Winograd'] / peak:9.0%} of the matrix product")
 
 # %% [markdown]
+# ## bf16: half the bytes, twice the products
+#
+# A float32 number has 32 bits: a sign, 8 for the exponent, 23 for the digits. **bf16** is its upper half, with 7 bits for the
+# digits. So it reaches as far as float32, from 1e-38 to 3e38, but it knows two to three decimal digits only.
+
+# %%
+def pattern(number):
+    """Sign, exponent and digits of a float32, as bits."""
+    text = f"{np.float32(number).view(np.uint32):032b}"
+    return f"{text[0]} {text[1:9]} {text[9:16]} {text[16:]}"
+
+
+near_pi = BF16.type(np.pi)
+print(f"float32  {pattern(np.pi)}  {np.float32(np.pi):.7f}")
+print(f"bf16     {pattern(near_pi)}  {float(near_pi):.7f}")
+
+# %% [markdown]
+# In precision bf16 the library keeps the **maps** (activations and their gradients) in bf16, and rounds the **factors** of the
+# convolutions' products. Sums, weights, momentum and statistics stay float32: a weight of 1 plus a step of 0.001 is 1 again in
+# bf16, and nothing would be learned.
+#
+# Two things are gained. All maps have half as many bytes to be moved. And some processors have an instruction for it:
+# `vdpbf16ps` multiplies 32 pairs of bf16 numbers at once, where float32's multiplies 16. It is the next rung, and your
+# processor has it or has it not.
+
+# %%
+half = rounded(x)  # the same pictures in bf16, and each pixel's channels side by side in memory
+if micro.MICRO_KERNEL == "vdpbf16ps":
+    speeds["bf16, Winograd"] = gflops(by_backend("numba"), half)
+    print(f"bf16 / float32, both by Winograd  {speeds['bf16, Winograd'] / speeds['Winograd']:.2f} times")
+else:
+    print("This processor has no instruction for bf16: it would have to compute in float32, and to round besides.")
+rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", ceiling=("NumPy's matrix product", peak))
+
+# %% [markdown]
+# ### What may be rounded
+#
+# A product of two rounded factors is off by up to $2^{-8}$ of its size. A direct convolution adds such products, whose errors
+# have either sign. Winograd's convolution is another matter: it multiplies *sums* of pixels and *sums* of weights. In a row of
+# pixels $d$, with a filter $g$,
+#
+# $$ y = A^T \, \big[ (G g) \odot (B^T d) \big] $$
+#
+# Rounded are the factors $G g$ and $B^T d$. If they are large, and $A^T$ takes differences of large products, then the error is
+# large, and the result is not. There are several such convolutions: $F(2, 3)$ computes two outputs at once, with four
+# multiplications; $F(4, 3)$ four outputs, with six. In a plane, F(2x2, 3x3) needs 16 multiplications for 4 outputs,
+# F(4x4, 3x3) 36 for 16: 2.25 and 4 times fewer than the definition. Why does the library take the smaller one in bf16?
+# (The matrices are those of Lavin and Gray 2016, sections 4.1 and 4.3.)
+
+# %%
+F2 = (np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float),  # A^T: outputs of products
+      np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2,  # G: of the filter
+      np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float))  # B^T: of the pixels
+F4 = (np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float),
+      np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
+      np.array([[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+                [0, 4, 0, -5, 0, 1]], float))
+
+
+def tiles_of(A_T, G, B_T, d, g, keep):
+    """Convolutions of tiles d (..., C, T, T) with filters g (C, 3, 3), summed over C; `keep` rounds what is multiplied."""
+    products = keep(B_T @ d @ B_T.T) * keep(G @ g @ G.T)
+    return A_T @ products.sum(-3) @ A_T.T
+
+
+def to_bf16(values):
+    return values.astype(BF16).astype(float)
+
+
+g = rng.standard_normal((64, 3, 3))  # one filter of 64 channels
+errors = {}
+for name, matrices in {"F(2x2, 3x3)": F2, "F(4x4, 3x3)": F4}.items():
+    size = matrices[2].shape[0]
+    d = rng.standard_normal((2000, 64, size, size))
+    exact = tiles_of(*matrices, d, g, keep=lambda values: values)
+    definition = sum(d[..., i : i + size - 2, j : j + size - 2] * g[:, i, j, None, None] for i in range(3) for j in range(3)).sum(1)
+    assert np.allclose(exact, definition)
+    rounded_first = sum(to_bf16(d)[..., i : i + size - 2, j : j + size - 2] * to_bf16(g)[:, i, j, None, None]
+                        for i in range(3) for j in range(3)).sum(1)
+    errors["direct"] = (rounded_first - exact).std() / exact.std()
+    errors[name] = (tiles_of(*matrices, d, g, keep=to_bf16) - exact).std() / exact.std()
+for name in ("direct", "F(2x2, 3x3)", "F(4x4, 3x3)"):
+    times = errors[name] / errors["direct"]
+    print(f"{name:12} error {errors[name]:.2%} of the result's deviation: {times:5.2f} times the direct one")
+
+# %% [markdown]
+# The results are maps, and will be rounded to bf16 in any case, which is an error of up to 0.4 % of each number. The error of
+# F(2x2, 3x3) is of that size too. F(4x4, 3x3) loses nearly a decimal digit more, in every layer.
+#
+# ### Exercise 10.5
+#
+# Predict these ratios from the matrices alone, in one dimension. Let all pixels and all weights be independent, with mean 0
+# and variance 1, and let each factor be rounded with an error that is a fixed share of it. Then
+#
+# - the factor $(B^T d)_i$ has the variance $\sum_j (B^T_{ij})^2$, and the factor $(G g)_i$ has $\sum_j G_{ij}^2$;
+# - the error of product $i$ has a variance that is a fixed share of the product of these two; output $k$ takes
+#   the product $A^T_{ki}$ times, so its error's variance takes that of the product $(A^T_{ki})^2$ times;
+# - a direct sum of three products, whose factors have variance 1, has 3 where you sum up these numbers.
+#
+# How many times the variance of the direct sum's error is Winograd's, averaged over the outputs?
+
+# %%
+def growth(A_T, G, B_T):
+    ...  # your code
+
+
+tutor.check("10.5", growth)
+
+# %% [markdown]
+# In one dimension the *variance* grows so many times. In a plane the transforms are applied twice, along rows and along
+# columns, so the variance grows by the square, and the deviation, its root, by this very number: compare it with what you
+# measured above. Then look into the last row of $A^T$ for $F(4, 3)$, and find the weights that are to blame.
+
+# %% [markdown]
 # ## The roofline of a training step
 #
 # Now the whole step: forward, loss, backward, update. The library times every kernel inside the step itself, so that the
@@ -332,7 +448,8 @@ for name, value in best.items():
 # - Convolutions have a high intensity: they are worth clever kernels. ReLU, batch norm and addition have a low one: they are
 #   worth *not being done apart*.
 # - Each rung of the ladder removes one cost: the interpreter, the columns in memory, the columns in the cache, more than half
-#   of the multiplications.
+#   of the multiplications, half of the bytes.
+# - Rounding is harmless where nothing large cancels: F(2x2, 3x3) bears bf16, F(4x4, 3x3) does not.
 # - Measure before you optimise: no part can bring more than its share of the step.
 # - Fused or not, the net computes the same, up to the last digits.
 #

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     from resnet_np.data import evaluation_batches, train_validation_split
-    from resnet_np.training import RunFolder, evaluate, provenance, report
+    from resnet_np.training import RunFolder, arithmetic, evaluate, provenance, report
     from resnet_np.training.run import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
@@ -68,10 +68,11 @@ def run(options: argparse.Namespace) -> None:
     of_a_run = path.name == "best.npz" or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
     plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
     if options.json:
-        print(json.dumps(result.to_json(pictures.classes) | {"split": options.split, "dataset": provenance.fingerprint(pictures)}))
+        how = {"split": options.split, "dataset": provenance.fingerprint(pictures), "precision": checkpoint.net.precision}
+        print(json.dumps(result.to_json(pictures.classes) | how))
     else:
         print(f"data       {provenance.name(pictures)}, {result.count:,} {options.split} pictures")
-        print(f"net        {path}")
+        print(f"net        {path}{arithmetic.remark(checkpoint.net.precision)}")
         print(f"loss       {result.loss:.4f}")
         print(f"accuracy   {result.top1:.2%}, top-5 {result.top5:.2%}")
         print(_table(result, pictures.classes, "see the picture" if plot else "--out PNG draws it"))

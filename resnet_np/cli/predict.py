@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--top: got {options.top}, expected a whole number of at least 1")
     notes = sys.stderr if options.json else sys.stdout
     path, checkpoint = weights.load(options.weights, "predict", lambda line: print(line, file=notes))
-    from resnet_np.training import report
+    from resnet_np.training import arithmetic, report
 
     asked = _read(options, checkpoint)
     read = [photo for photo in asked if photo.fault is None]
@@ -68,10 +68,12 @@ def run(options: argparse.Namespace) -> int:
         checkpoint.net.to_device()
         with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
             _answer(read, checkpoint, options.top)
+        remark = arithmetic.remark(checkpoint.net.precision)
     if options.json:
-        print(json.dumps({"photos": [_as_json(photo) for photo in asked]}, ensure_ascii=not columns.can_show("飞机")))
+        answers = {"photos": [_as_json(photo) for photo in asked], "precision": checkpoint.net.precision}
+        print(json.dumps(answers, ensure_ascii=not columns.can_show("飞机")))
     elif read:
-        _print(path, checkpoint, read)
+        _print(f"{path}{remark}", checkpoint, read)
     if options.show and read:
         boxes = _draw(read, options.show)
         print(f"picture    {options.show}", file=notes)
@@ -113,9 +115,9 @@ def _as_json(photo: Asked) -> dict[str, Any]:
             "unlike": photo.answer.unlike if photo.answer else None, "error": photo.fault}
 
 
-def _print(path: Path, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
+def _print(weights: str, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
     size = checkpoint.image_size
-    print(f"weights    {path}: {len(checkpoint.class_names):,} classes, pictures of {size} x {size} pixels")
+    print(f"weights    {weights}: {len(checkpoint.class_names):,} classes, pictures of {size} x {size} pixels")
     if not checkpoint.typical:
         print(NO_CAUTION)
     block, dot = ("█", "▏") if columns.can_show("█▏") else ("#", "")

@@ -8,7 +8,7 @@ from resnet_np.kernels import elementwise
 
 
 def add_forward(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a, b of one shape and dtype (float32 or float64) -> a + b.
+    """a, b of one shape and dtype (float32, float64, or maps in bf16) -> a + b.
 
     Nothing is broadcast: raises InputError if shapes or dtypes differ. He et al. 2015, equation 1.
     """

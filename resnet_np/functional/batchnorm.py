@@ -41,7 +41,8 @@ def batchnorm_forward(
 ) -> tuple[np.ndarray, BatchNormCache]:
     """Normalise every channel to mean 0 and variance 1 over N, H and W, then scale by gamma and shift by beta.
 
-    x (N, C, H, W), gamma (C,), beta (C,), all float32 or all float64 -> out (N, C, H, W) and a BatchNormCache.
+    x (N, C, H, W), gamma (C,), beta (C,), all float32 or all float64, or x bf16 and the others float32 -> out (N, C, H, W), of
+    x's dtype, and a BatchNormCache.
     The variance is the biased one. Raises InputError if channels or dtypes differ, or if a channel is a single value.
     """
     x, gamma, beta = checks.arrays("batchnorm", x=(x, "N C H W"), gamma=(gamma, "C"), beta=(beta, "C"))
@@ -66,7 +67,8 @@ def batchnorm_frozen_forward(
 ) -> tuple[np.ndarray, BatchNormFrozenCache]:
     """Normalise every channel with statistics that are constants: evaluation, and frozen layers in training.
 
-    x (N, C, H, W), the others (C,), all float32 or all float64 -> out (N, C, H, W) and a BatchNormFrozenCache.
+    x (N, C, H, W), the others (C,), all float32 or all float64, or x bf16 and the others float32 -> out (N, C, H, W), of x's dtype,
+    and a BatchNormFrozenCache.
     Raises InputError if channels or dtypes differ.
     """
     x, gamma, beta, mean, var = checks.arrays(

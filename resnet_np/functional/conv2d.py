@@ -27,7 +27,8 @@ class ConvGrads(NamedTuple):
 def conv2d_forward(x: np.ndarray, w: np.ndarray, *, stride: int = 1, pad: int = 0) -> tuple[np.ndarray, ConvCache]:
     """Cross-correlate a batch with F filters (the filters are not flipped), `pad` zeros on every side.
 
-    x (N, C, H, W), w (F, C, KH, KW), both float32 or both float64 -> out (N, F, OH, OW) and a ConvCache.
+    x (N, C, H, W), w (F, C, KH, KW), both float32 or both float64, or x bf16 and w float32 -> out (N, F, OH, OW), of x's
+    dtype, and a ConvCache.
     OH = (H + 2 pad - KH) // stride + 1. Raises InputError if channels or dtypes differ or the window does not fit.
     He et al. 2015, section 3.3.
     """

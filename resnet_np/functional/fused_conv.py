@@ -42,8 +42,8 @@ def conv_batchnorm_forward(
 ) -> tuple[np.ndarray, ConvNormCache]:
     """conv2d_forward, batchnorm_forward with the statistics of the batch, add_forward of `same` (if any), relu_forward (if relu).
 
-    x (N, C, H, W), w (F, C, KH, KW), gamma (F,), beta (F,), same (N, F, OH, OW), all float32 or all float64 -> out (N, F, OH, OW)
-    and a ConvNormCache. Raises InputError as the separate functions do.
+    x (N, C, H, W), w (F, C, KH, KW), gamma (F,), beta (F,), same (N, F, OH, OW), all float32 or all float64, or x and same bf16
+    and the others float32 -> out (N, F, OH, OW), of x's dtype, and a ConvNormCache. Raises InputError as the separate functions do.
     """
     x, w, gamma, beta, same, stride, pad = _checked("conv_batchnorm", x, w, gamma, beta, same, stride, pad)
     check_count("conv_batchnorm: the convolution's output", (len(x), len(w), *output_size(x, w, stride, pad)))

@@ -51,9 +51,9 @@ def global_average_pool_backward(dout: np.ndarray, cache: PoolCache) -> np.ndarr
 def max_pool_forward(x: np.ndarray, *, k: int, stride: int, pad: int = 0) -> tuple[np.ndarray, MaxPoolCache]:
     """The largest pixel of every k x k window; `pad` pixels of -inf on every side, which never win.
 
-    x (N, C, H, W), float32 or float64 -> out (N, C, OH, OW) and a MaxPoolCache. Of equal pixels the first wins, row by row, as in
-    PyTorch; a NaN wins, so that it can be found. Raises InputError if the window does not fit or pad is above k / 2, where a window
-    could hold padding alone. He et al. 2015, table 1: k = 3, stride 2 (and, in its re-implementations, pad 1).
+    x (N, C, H, W), float32, float64 or bf16 -> out (N, C, OH, OW) and a MaxPoolCache. Of equal pixels the first wins, row by row,
+    as in PyTorch; a NaN wins, so that it can be found. Raises InputError if the window does not fit or pad is above k / 2, where a
+    window could hold padding alone. He et al. 2015, table 1: k = 3, stride 2 (and, in its re-implementations, pad 1).
     """
     x, = checks.arrays("max_pool", x=(x, "N C H W"))
     k, stride = checks.whole("max_pool", "k", k, least=1), checks.whole("max_pool", "stride", stride, least=1)

@@ -13,7 +13,7 @@ class ReLUCache(NamedTuple):
 
 
 def relu_forward(x: np.ndarray) -> tuple[np.ndarray, ReLUCache]:
-    """x of any shape, float32 or float64 -> out (0 where x <= 0, else x) and a ReLUCache.
+    """x of any shape, float32 or float64, or maps in bf16 -> out (0 where x <= 0, else x) and a ReLUCache.
 
     A NaN passes through, so that it can be found. Raises InputError for other dtypes.
     """

@@ -25,7 +25,7 @@ def shortcut_forward(
 ) -> tuple[np.ndarray, ShortcutCache]:
     """Take every stride-th pixel and add channels of zeros until there are `channels`.
 
-    x (N, C, H, W), float32 or float64 -> out (N, channels, OH, OW) and a ShortcutCache.
+    x (N, C, H, W), float32, float64 or bf16 -> out (N, channels, OH, OW) and a ShortcutCache.
     zero_pad: "both" puts half of the zero channels before x's and half after (the extra one of an odd number after),
     "end" all of them after. Raises InputError if channels < C or zero_pad is something else.
     He et al. 2015, section 3.3, option A, which does not say where the zeros go.

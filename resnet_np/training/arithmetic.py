@@ -41,6 +41,11 @@ def describe(precision: str) -> str:
     return precision if name is None else f"{precision} ({name})"
 
 
+def remark(precision: str) -> str:
+    """What stands behind a net's name where it computes in another precision than most; nothing for float32."""
+    return "" if precision == "float32" else f", in {describe(precision)}"
+
+
 def slow(precision: str) -> str:
     """What to say where answers in that precision are slow; nothing where they are not."""
     if micro_kernel(precision) != "portable":

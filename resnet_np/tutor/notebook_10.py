@@ -53,3 +53,18 @@ def whole_step(answer: Any) -> str:
         same(call(answer, share, factor), parts.sum() / faster.sum(), given=f"share={share:.4f}, factor={factor:g}",
              hint="of a step of length 1, 1 - share stays and share shrinks; the answer is the old length over the new one")
     return "a step of five parts becomes faster by just that much"
+
+
+@exercise("10.5")
+def growth(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    for outputs in (2, 4):
+        A_T, G, B_T = (rng.uniform(-2, 2, (rows, columns)) for rows, columns in ((outputs, outputs + 2), (outputs + 2, 3),
+                                                                               (outputs + 2, outputs + 2)))
+        # The error of one product alone reaches every output through its column of A_T; independent ones add by their squares.
+        deviation = np.sqrt(np.diag(G @ G.T) * np.diag(B_T @ B_T.T))
+        alone = A_T @ np.diag(deviation)
+        same(call(answer, A_T, G, B_T), float(np.linalg.norm(alone) ** 2) / (3 * outputs),
+             given=f"random matrices for {outputs} outputs: A_T {A_T.shape}, G {G.shape}, B_T {B_T.shape}",
+             hint="variances add: square the entries of all three matrices, average over the outputs, divide by the direct sum's 3")
+    return "variances, output by output; 1.7 for F(2, 3), 10.8 for F(4, 3)"

@@ -115,6 +115,21 @@ def test_evaluating_repeats_the_precision_of_the_run(photos, trained, capsys):
         capsys.readouterr()
         precision = ["--precision", given] if given else []
         assert main(["evaluate", str(trained), "--data", str(photos), "--json", "--backend", "numpy", *precision]) == 0
-        losses[given] = json.loads(capsys.readouterr().out)["loss"]
+        evaluation = json.loads(capsys.readouterr().out)
+        losses[given] = evaluation["loss"]
+        assert evaluation["precision"] == (given or "bf16")
     assert losses[""] == losses["bf16"] == json.loads((trained / "result.json").read_text())["test_loss"] != losses["float32"]
     assert losses["float32"] == pytest.approx(losses["bf16"], rel=0.02)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("given", "words"), [("bf16", "best.npz, in bf16"), ("float32", "best.npz")])
+def test_the_commands_say_it(photos, trained, capsys, given, words):
+    settings = ["--precision", given, "--backend", "numpy"]
+    assert main(["evaluate", str(trained), "--data", str(photos), *settings]) == 0
+    assert f"{words}\n" in capsys.readouterr().out
+    photo = str(photos / "dark" / "0.png")
+    assert main(["predict", str(trained), photo, *settings]) == 0
+    assert f"{words}: 2 classes, pictures of 16 x 16 pixels\n" in capsys.readouterr().out
+    assert main(["predict", str(trained), photo, "--json", *settings]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == given

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+import sys
 import tarfile
 import time
 import tracemalloc
@@ -190,7 +191,8 @@ def refuse(write):
             start = time.process_time()
             with pytest.raises(CheckpointError) as caught:
                 read(path)
-            assert time.process_time() - start < 2
+            traced = sys.gettrace() is not None  # coverage makes a loop over a million letters thirty times as slow
+            assert time.process_time() - start < (10 if traced else 2)
             assert tracemalloc.get_traced_memory()[1] < (16 << 20) + 4 * len(content)
         finally:
             tracemalloc.stop()
