@@ -302,7 +302,7 @@ for name in ("direct", "F(2x2, 3x3)", "F(4x4, 3x3)"):
 # The results are maps, and will be rounded to bf16 in any case, which is an error of up to 0.4 % of each number. The error of
 # F(2x2, 3x3) is of that size too. F(4x4, 3x3) loses nearly a decimal digit more, in every layer.
 #
-# ### Exercise 10.5
+# ### Exercise 10.4
 #
 # Predict these ratios from the matrices alone, in one dimension. Let all pixels and all weights be independent, with mean 0
 # and variance 1, and let each factor be rounded with an error that is a fixed share of it. Then
@@ -319,7 +319,7 @@ def growth(A_T, G, B_T):
     ...  # your code
 
 
-tutor.check("10.5", growth)
+tutor.check("10.4", growth)
 
 # %% [markdown]
 # In one dimension the *variance* grows so many times. In a plane the transforms are applied twice, along rows and along
@@ -360,7 +360,7 @@ multiplying = sum(seconds for name, seconds in parts.items() if name.startswith(
 print(f"operations with a convolution in them: {multiplying / sum(parts.values()):.0%} of the step")
 
 # %% [markdown]
-# ### Exercise 10.4
+# ### Exercise 10.5
 #
 # Suppose that a part takes the `share` of the step (0.25 is a quarter), and you make it `factor` times faster. The rest stays
 # as it is. How many times faster is the whole step? (This is Amdahl's law.)
@@ -370,7 +370,7 @@ def whole_step(share, factor):
     ...  # your code
 
 
-tutor.check("10.4", whole_step)
+tutor.check("10.5", whole_step)
 
 # %% [markdown]
 # Try it on your own step: what would it bring if the largest part were twice as fast? And if it took no time at all (`factor`

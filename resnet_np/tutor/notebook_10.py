@@ -43,19 +43,6 @@ def conv_intensity(answer: Any) -> str:
 
 
 @exercise("10.4")
-def whole_step(answer: Any) -> str:
-    rng = np.random.default_rng(0)
-    for factor in (1.0, 2.0, 10.0, 1e9):
-        parts = rng.uniform(0.1, 1, 5)  # seconds; the first one is made faster
-        faster = parts.copy()
-        faster[0] /= factor
-        share = float(parts[0] / parts.sum())
-        same(call(answer, share, factor), parts.sum() / faster.sum(), given=f"share={share:.4f}, factor={factor:g}",
-             hint="of a step of length 1, 1 - share stays and share shrinks; the answer is the old length over the new one")
-    return "a step of five parts becomes faster by just that much"
-
-
-@exercise("10.5")
 def growth(answer: Any) -> str:
     rng = np.random.default_rng(0)
     for outputs in (2, 4):
@@ -68,3 +55,16 @@ def growth(answer: Any) -> str:
              given=f"random matrices for {outputs} outputs: A_T {A_T.shape}, G {G.shape}, B_T {B_T.shape}",
              hint="variances add: square the entries of all three matrices, average over the outputs, divide by the direct sum's 3")
     return "variances, output by output; 1.7 for F(2, 3), 10.8 for F(4, 3)"
+
+
+@exercise("10.5")
+def whole_step(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    for factor in (1.0, 2.0, 10.0, 1e9):
+        parts = rng.uniform(0.1, 1, 5)  # seconds; the first one is made faster
+        faster = parts.copy()
+        faster[0] /= factor
+        share = float(parts[0] / parts.sum())
+        same(call(answer, share, factor), parts.sum() / faster.sum(), given=f"share={share:.4f}, factor={factor:g}",
+             hint="of a step of length 1, 1 - share stays and share shrinks; the answer is the old length over the new one")
+    return "a step of five parts becomes faster by just that much"

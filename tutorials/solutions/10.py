@@ -16,12 +16,12 @@ def exercise_10_3(x, w, out):
     return 2 * out.size * w[0].size / (x.nbytes + w.nbytes + out.nbytes)
 
 
-def exercise_10_4(share, factor):
-    # The rest of the step stays: however large the factor, the step cannot become faster than 1 / (1 - share).
-    return 1 / (1 - share + share / factor)
-
-
-def exercise_10_5(A_T, G, B_T):
+def exercise_10_4(A_T, G, B_T):
     # Independent errors add by their variances, so every matrix acts by the squares of its entries.
     products = (G**2).sum(1) * (B_T**2).sum(1)
     return ((A_T**2) @ products).mean() / 3
+
+
+def exercise_10_5(share, factor):
+    # The rest of the step stays: however large the factor, the step cannot become faster than 1 / (1 - share).
+    return 1 / (1 - share + share / factor)

@@ -16,11 +16,11 @@ def exercise_10_3(x, w, out):
     return 2 * out.size * w[0].size / (4 * (x.size + w.size + out.size))
 
 
-def exercise_10_4(share, factor):
-    # as if the part were the whole step
-    return share * factor
-
-
-def exercise_10_5(A_T, G, B_T):
+def exercise_10_4(A_T, G, B_T):
     # errors are carried on by the sizes of A_T's entries, not by their squares
     return (abs(A_T) @ ((G**2).sum(1) * (B_T**2).sum(1))).mean() / 3
+
+
+def exercise_10_5(share, factor):
+    # as if the part were the whole step
+    return share * factor
