@@ -39,11 +39,18 @@ def collect(tmp_path):
     return run
 
 
-def test_no_module_needs_an_optional_package(collect):
-    """The slow tests too: -m "" deselects nothing."""
+def test_no_module_needs_an_optional_package(collect, request):
+    """The slow tests too: -m "" deselects nothing. And every process, at any time, gives the tests the same names: pytest's two
+    processes must agree on them.
+    """
     process = collect("--collect-only", "-q", "-m", "", str(ROOT / "tests"))
     assert process.returncode == 0, process.stdout[-3000:] + process.stderr
     assert "test_on_device.py" in process.stdout
+    theirs = set(process.stdout.splitlines())
+    modules = {name.partition("::")[0] for name in theirs}  # but for those that skip as a whole without their package
+    ours = {item.nodeid for item in request.session.items if item.nodeid.partition("::")[0] in modules}
+    assert ours
+    assert sorted(ours - theirs) == []
 
 
 def test_one_that_did_would_be_found(collect, tmp_path):
