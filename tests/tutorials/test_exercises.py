@@ -14,6 +14,7 @@ SOLUTIONS, WRONG = ROOT / "tutorials" / "solutions", Path(__file__).parent / "wr
 NOTEBOOKS = [int(path.stem[-2:]) for path in sorted((ROOT / "resnet_np" / "tutor").glob("notebook_[0-9][0-9].py"))]
 EXERCISES = [name for notebook in NOTEBOOKS for name in tutor.exercises(notebook)]
 every = pytest.mark.parametrize("name", EXERCISES)
+pytestmark = pytest.mark.nojit  # there the coverage is measured
 
 
 def answer(load, folder, name, prefix=""):

@@ -2,6 +2,7 @@
 in one line, in little time and little memory. The damage is random but seeded: a failure names its case.
 """
 
+import functools
 import io
 import re
 import struct
@@ -75,10 +76,15 @@ def mutate(rng, content):
     return bytes(content)
 
 
+@functools.cache
+def members(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def mutate_members(rng, content):
     """Damage inside of one member of a zip, or none and a longer directory, with checksums that are right."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
+    held = dict(members(content))
     names = [*held, *[name for name in held if name.endswith("data.pkl")] * len(held)]
     chosen = names[rng.integers(len(names))]
     held[chosen] = mutate(rng, held[chosen])
@@ -157,32 +163,29 @@ def damage_many(forge, net, write, kind, cases):
     sound = forge.write(container, net)
     assert load_weights(None, write(sound)).report.mapped == 37
     refusals, outcomes, slowest, largest = set(), {"loaded": 0, "refused": 0}, 0.0, 0.0
-    tracemalloc.start()
-    try:
-        for case in range(cases):
-            content = damage(np.random.default_rng([case, len(kind)]), sound)
-            path = write(content)
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            start = time.process_time()
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    found = net_arrays(load_weights(None, path).checkpoint.net)
-                outcomes["loaded"] += 1
-                assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in found.values()), case
-            except CheckpointError as error:
-                outcomes["refused"] += 1
-                assert str(error).isprintable(), case
-                refusals.add(str(error).replace(str(path), "")[:120])
-            except BaseException as error:
-                error.add_note(f"{kind}, case {case}")
-                raise
-            seconds = time.process_time() - start
-            share = (tracemalloc.get_traced_memory()[1] - before) / (MEMORY + 4 * len(content))
-            assert seconds < SECONDS and share < 1, (kind, case, seconds, share)
-            slowest, largest = max(slowest, seconds), max(largest, share)
-    finally:
-        tracemalloc.stop()
+    for case in range(cases):
+        content = damage(np.random.default_rng([case, len(kind)]), sound)
+        path = write(content)
+        tracemalloc.start()
+        start = time.process_time()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                found = net_arrays(load_weights(None, path).checkpoint.net)
+            outcomes["loaded"] += 1
+            assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in found.values()), case
+        except CheckpointError as error:
+            outcomes["refused"] += 1
+            assert str(error).isprintable(), case
+            refusals.add(str(error).replace(str(path), "")[:120])
+        except BaseException as error:
+            error.add_note(f"{kind}, case {case}")
+            raise
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        seconds, share = time.process_time() - start, peak / (MEMORY + 4 * len(content))
+        assert seconds < SECONDS and share < 1, (kind, case, seconds, share)
+        slowest, largest = max(slowest, seconds), max(largest, share)
     print(f"{kind}, {len(sound):,} bytes: {outcomes}, {len(refusals)} refusals, {slowest:.3f} s, {largest:.0%} of the memory")
     return outcomes, refusals
