@@ -53,8 +53,6 @@ def _numba() -> list[Finding]:
     except BackendError:
         return []
     try:
-        import numba
-
         from resnet_np.kernels import compile, elementwise, micro, threads
     except BackendError as error:
         return [("numba", f"CANNOT RUN: {error}")]
@@ -69,18 +67,11 @@ def _numba() -> list[Finding]:
         else (f"{folder} ({'warm' if compile.is_warm() else 'empty: the first step takes about half a minute longer'})")
     )
     return [
-        ("threads", f"{numba.get_num_threads()} of {os.cpu_count()} cores (--threads changes it)"),
-        ("threading layer", numba.threading_layer() + (f"; threads that wait {threads.waiting()}" if _is_gnu_openmp() else "")),
+        ("threads", f"{threads.count()} of {os.cpu_count()} cores (--threads changes it)"),
+        ("threading layer", threads.layer()),
         ("bf16", f"multiplied by {micro.MICRO_KERNEL} (here: {', '.join(micro.supported())}; ${micro.VARIABLE} changes it)"),
         ("kernel cache", state),
     ]
-
-
-def _is_gnu_openmp() -> bool:
-    """Whether Numba's threads read what kernels/threads.py sets: on other systems OpenMP is another maker's."""
-    import numba
-
-    return sys.platform == "linux" and numba.threading_layer() == "omp"
 
 
 def _blas() -> Finding:

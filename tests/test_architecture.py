@@ -14,6 +14,7 @@ pytestmark = pytest.mark.nojit
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("resnet_np", "data_tools")
+COMPILER = ("numba", "llvmlite")  # only resnet_np.kernels may import it: whoever is first must choose how threads wait
 
 # The floor of each entry of the folder resnet_np/. The package itself ("") holds the version only and is the ground.
 FLOORS = {
@@ -46,6 +47,9 @@ def objections(root):
             if target is None:
                 if name not in DYNAMIC:
                     found.append(f"{name}:{line} imports a module whose name is not a constant")
+            elif target.split(".")[0] in COMPILER:
+                if _entry(name) != "kernels":
+                    found.append(f"{name}:{line} imports {target}, which only resnet_np.kernels may")
             elif target != name:
                 arrows[name].add(target)
                 found += [f"{name}:{line} {fault}" for fault in _faults(name, target)]
@@ -61,7 +65,7 @@ def _modules(root, package):
 
 
 def _imports(name, path, modules):
-    """(line, imported module of ours) of every import in the file, at any depth; None where its name is no constant."""
+    """(line, imported module) of every import of ours or of the compiler, at any depth; None where its name is no constant."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     importers = {"import_module", "__import__", "run_module"}
@@ -86,7 +90,7 @@ def _imports(name, path, modules):
         else:
             continue
         for target in targets:
-            if target is None or target.split(".")[0] in PACKAGES:
+            if target is None or target.split(".")[0] in PACKAGES + COMPILER:
                 yield node.lineno, target
 
 
@@ -160,7 +164,7 @@ GOOD = {
     "resnet_np/errors.py": "",
     "resnet_np/backend.py": "import importlib\nimportlib.import_module(f'{package}.jit')",
     "resnet_np/kernels/__init__.py": "",
-    "resnet_np/kernels/conv/__init__.py": "from resnet_np.backend import kernels",
+    "resnet_np/kernels/conv/__init__.py": "from resnet_np.backend import kernels\nfrom numba import prange",
     "resnet_np/functional/__init__.py": "from resnet_np.functional.conv2d import conv2d_forward",
     "resnet_np/functional/parameter.py": "",
     "resnet_np/functional/conv2d.py": "from resnet_np.functional.parameter import Parameter\n"
@@ -203,6 +207,8 @@ JIT, RELU, LOOP = "resnet_np/kernels/conv/jit.py", "resnet_np/layers/relu.py", "
     ("resnet_np/errors.py", "import resnet_np.kernels.conv", "climbs from floor 0"),
     ("resnet_np/__init__.py", "from resnet_np.cli import main", "climbs from floor 0"),
     ("resnet_np/helpers.py", "", "resnet_np.helpers has no floor"),
+    (LOOP, "def threads():\n    import numba", "loop:2 imports numba, which only resnet_np.kernels may"),
+    ("data_tools/cifar.py", "from numba.core import config", "imports numba.core, which only resnet_np.kernels may"),
     (LOOP, "import data_tools", "which only resnet_np.cli may"),
     ("data_tools/cifar.py", "from resnet_np.data import split\nfrom resnet_np import kernels", "floor 0 only"),
     ("data_tools/cifar.py", "import data_tools", "circle: data_tools -> data_tools.cifar -> data_tools"),

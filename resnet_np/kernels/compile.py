@@ -174,7 +174,7 @@ def note_warm(precision: str = "float32") -> None:
 
 def get_help(precision: str = "float32") -> None:
     """Where a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
-    if is_warm(precision) or cache_folder() is None or numba.get_num_threads() < 2 or not sys.executable:
+    if is_warm(precision) or cache_folder() is None or threads.count() < 2 or not sys.executable:
         return
     nowhere, packages = subprocess.DEVNULL, Path(__file__).parents[2]  # where -m finds this very package
     with contextlib.suppress(OSError):  # then this process compiles all of it

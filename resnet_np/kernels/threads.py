@@ -17,6 +17,7 @@ TBB is as good, but is one more package, for x86-64 alone, whose library Numba d
 """
 
 import os
+import sys
 
 VARIABLE = "GOMP_SPINCOUNT"  # read once, when GNU OpenMP is loaded, which is when Numba starts its threads
 SPINS = "1000"  # looks
@@ -35,6 +36,26 @@ def spin_briefly() -> None:
 def users_environment() -> dict[str, str]:
     """The environment without what `spin_briefly` added: for programs of others, which know their own threads best."""
     return {name: value for name, value in os.environ.items() if (name, value) != (VARIABLE, SPINS)}
+
+
+def count() -> int:
+    """How many threads the kernels run on. Numba starts them to tell."""
+    spin_briefly()
+    import numba
+
+    return int(numba.get_num_threads())
+
+
+def layer() -> str:
+    """Numba's threading layer, "omp", "tbb" or "workqueue", and how its threads wait where that is known; for the doctor.
+
+    Raises ValueError before the first parallel kernel has run: Numba chooses the layer then.
+    """
+    import numba
+
+    name = str(numba.threading_layer())
+    gnu = sys.platform == "linux" and name == "omp"  # on other systems OpenMP is another maker's, who does not read our variable
+    return name + (f"; threads that wait {waiting()}" if gnu else "")
 
 
 def waiting() -> str:

@@ -91,6 +91,6 @@ def threads() -> int | None:
     """Threads that the numba kernels run on; None for the other backends, whose threads are NumPy's affair."""
     if backend.current() != "numba":
         return None
-    import numba
+    from resnet_np.kernels import threads
 
-    return int(numba.get_num_threads())
+    return threads.count()

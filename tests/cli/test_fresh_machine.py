@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from resnet_np.kernels import threads
+
 pytestmark = pytest.mark.slow
 
 UNSHARE = ["unshare", "--map-root-user", "--net"]
@@ -19,8 +21,11 @@ def test_train_without_a_network(empty_cache, tmp_path):
     if not shutil.which("unshare") or subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
         pytest.skip("unshare cannot make a network namespace here")
     command = [*UNSHARE, sys.executable, "-m", "resnet_np", "train", "--model", "resnet8", "--epochs", "1", "--limit-train", "1280"]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    environment = threads.users_environment() | {"OMP_DISPLAY_ENV": "verbose"}  # GNU OpenMP then prints what it was told
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, env=environment)
     assert process.returncode == 0, process.stderr
+    if "GOMP_SPINCOUNT" in process.stderr and not any(environment.get(name) for name in threads.WISHES):
+        assert f"GOMP_SPINCOUNT = '{threads.SPINS}'" in process.stderr
     lines = process.stdout.splitlines()
     assert "offline" in lines[0] and "Shapes-10" in lines[0]
     topics = [line.split()[0] for line in lines]

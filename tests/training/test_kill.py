@@ -19,13 +19,14 @@ from resnet_np.models.checkpoint import net_arrays
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")]
 
 EPOCHS, STEPS = 6, 22  # steps an epoch
-# The real command, but for the seconds between two saves, and a line after each.
+# The real command, but for the seconds between two saves, and a line before and after each.
 COMMAND = """
 import os, sys
 from resnet_np import cli
 from resnet_np.training import loop
 
 def noisy(self, path, save=loop.Run.save, **keywords):
+    print("saving", self.progress.step, path.name, flush=True)
     save(self, path, **keywords)
     print("saved", self.progress.step, path.name, flush=True)
 
@@ -108,22 +109,28 @@ def scene(out):
 
 
 def test_killed_again_and_again(data, whole, tmp_path):
-    """At a random moment behind each of fourteen steps; three of them end an epoch, whose validation and plot follow."""
+    """At a random moment behind each of eight steps, three of which end an epoch, so that validation and plot follow; and, in every
+    epoch, while one other is saved."""
     out, rng, kills = tmp_path / "run", random.Random(5), []
     ends = rng.sample(range(STEPS, EPOCHS * STEPS, STEPS), 3)
     steps, reached = [], -1
-    for target in sorted({0, EPOCHS * STEPS - 3, *ends, *rng.sample(range(1, EPOCHS * STEPS), 9)}):
+    while_saved = {rng.randrange(epoch * STEPS + 1, (epoch + 1) * STEPS - 3) for epoch in range(EPOCHS)}
+    for target in sorted({0, EPOCHS * STEPS - 3, *ends, *while_saved, *rng.sample(range(1, EPOCHS * STEPS), 3)}):
         if target > reached:
             process = start(data, out, resume=reached >= 0)
-            assert wait_for(process, f"saved {target} ")
-            time.sleep(rng.uniform(0, 0.4 if target in ends else 0.04))
+            if target in while_saved:
+                assert wait_for(process, f"saving {target} last.npz")
+                time.sleep(rng.uniform(0, 0.003))
+            else:
+                assert wait_for(process, f"saved {target} ")
+                time.sleep(rng.uniform(0, 0.4 if target in ends else 0.04))
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
             reached, what = scene(out)
             steps.append(reached)
             kills.append(f"{reached} ({what})")
-            assert reached >= target
+            assert reached >= target - (target in while_saved)
     finish(start(data, out, resume=True))
     print("killed after step", ", ".join(kills))
     assert len(set(steps)) >= 10 and len({step // STEPS for step in steps}) == EPOCHS  # in every epoch
