@@ -34,7 +34,7 @@ class Workspace:
     """
 
     def __init__(self) -> None:
-        self._free: dict[int, list[np.ndarray]] = {}
+        self._free: dict[int, list[_Buffer]] = {}
         self._token: Token[Workspace | None] | None = None
 
     def __enter__(self) -> "Workspace":
@@ -51,22 +51,27 @@ class Workspace:
         kind = np.dtype(dtype)
         size = max(1, math.prod(shape)) * kind.itemsize
         free = self._free.setdefault(size, [])
-        return np.asarray(_Lease(free.pop() if free else _aligned(size), free, shape, kind))
+        return np.asarray(_Lease(free.pop() if free else _Buffer(size), free, shape, kind))
+
+
+class _Buffer:
+    """Memory that begins at a cache line, and its address, which NumPy takes a while to tell."""
+
+    __slots__ = ("address", "memory")
+
+    def __init__(self, size: int) -> None:
+        self.memory = np.empty(size + _ALIGNMENT, np.uint8)
+        self.address = -(-self.memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
 
 
 class _Lease:
     """Owns a buffer on behalf of an array: NumPy keeps the lease alive as the base of the array and of its views."""
 
-    def __init__(self, buffer: np.ndarray, free: list[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> None:
+    __slots__ = ("__array_interface__", "_buffer", "_free")
+
+    def __init__(self, buffer: _Buffer, free: list[_Buffer], shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._buffer, self._free = buffer, free
-        address = buffer.ctypes.data
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer.address, False)}
 
     def __del__(self) -> None:
         self._free.append(self._buffer)
-
-
-def _aligned(size: int) -> np.ndarray:
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size]
