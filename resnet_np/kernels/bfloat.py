@@ -8,6 +8,8 @@ not know the type; a vector is always of 16 float32, whatever registers the CPU 
     narrow(a, i, v)               16 float32 rounded to bf16, to nearest, ties to even; by AVX-512, denormal numbers become 0
     narrow_pairs(a, i, v, w)      the same of v0, w0, v1, w1, ...: 32 bf16
     copy(a, i, b, j)              16 bf16 from b[j ...] to a[i ...]
+    copy_pairs(a, i, b, j, k)     32 bf16 to a[i ...]: b[j], b[k], b[j+1], b[k+1], ...
+    turn(a, i, to, b, j, step)    16 x 16 bf16, turned: row r comes from b[j + r*step ...], column c goes to a[i + c*to ...]
     pixel(a, inside, i)           widen(a, i), or zeros where it is not `inside`
     zero(), splat(x), add(x, y), subtract(x, y), multiply_add(x, y, z), positive(x)
     where_positive(x, y)          y, but 0 where x <= 0
@@ -31,7 +33,7 @@ from resnet_np.kernels.compile import inline
 from resnet_np.kernels.micro import MICRO_KERNEL
 
 LANES = 16  # float32 in a vector
-_FAST = MICRO_KERNEL == "vdpbf16ps"
+_FAST = MICRO_KERNEL != "portable"  # a CPU with tiles has the vectors' instructions too
 
 
 class _BFloat(ir.types._BaseFloatType):
@@ -50,6 +52,11 @@ _FLOATS, _INTS, _SHORTS = (ir.VectorType(element, LANES) for element in (ir.Floa
 _BFLOATS, _BFLOAT_PAIRS = ir.VectorType(_BFloat(), LANES), ir.VectorType(_BFloat(), 2 * LANES)
 _SHORT_PAIRS = ir.VectorType(_SHORT, 2 * LANES)
 _ZIPPED = [k // 2 + k % 2 * LANES for k in range(2 * LANES)]  # of two vectors: the first of each, the second of each ...
+# Shuffles of two vectors, each in halves of eight numbers. The first zips, half by half, the first four numbers of both vectors, or
+# the last four; the second takes the first halves of both, or the last halves.
+_ZIPPED_HALVES = [ir.Constant(_INTS, [half * 8 + first + k // 2 + k % 2 * LANES for half in range(2) for k in range(8)])
+                  for first in (0, 4)]
+_HALVES = [ir.Constant(_INTS, [vector * LANES + first + k for vector in range(2) for k in range(8)]) for first in (0, 8)]
 
 
 class _Floats(types.Type):
@@ -187,6 +194,48 @@ def copy(typing_context, target, to, source, index):
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp), generate
+
+
+@intrinsic
+def copy_pairs(typing_context, target, to, source, first, second):
+    if not (_is(target, types.uint16) and _is(source, types.uint16)):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        target, to, source, *indices = arguments
+        both = [builder.load(_pointer(context, builder, signature.args[2], source, index, _SHORTS), align=2) for index in indices]
+        bits = builder.shuffle_vector(*both, ir.Constant(ir.VectorType(_INT, 2 * LANES), _ZIPPED))
+        builder.store(bits, _pointer(context, builder, signature.args[0], target, to, _SHORT_PAIRS), align=2)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, types.intp), generate
+
+
+@intrinsic
+def turn(typing_context, target, to, to_step, source, index, step):
+    if not (_is(target, types.uint16) and _is(source, types.uint16)):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        target, to, to_step, source, index, step = arguments
+
+        def place(position, array, first, step, k):
+            at = builder.add(first, builder.mul(step, ir.Constant(step.type, k)))
+            return _pointer(context, builder, signature.args[position], array, at, _SHORTS)
+
+        # Rows 0 to 7 and 8 to 15 are turned in halves of 8 columns: to zip the first four of eight rows with the last four, once
+        # for each bit of a row's number, turns them. One instruction zips registers half by half. Then halves are exchanged.
+        rows = [builder.load(place(3, source, index, step, r), align=2) for r in range(LANES)]
+        for _ in range(3):
+            rows = [builder.shuffle_vector(rows[k], rows[k + 4], mask)
+                    for k in (0, 1, 2, 3, 8, 9, 10, 11) for mask in _ZIPPED_HALVES]
+        rows = [builder.shuffle_vector(rows[k], rows[k + 8], mask) for mask in _HALVES for k in range(8)]
+        for c, row in enumerate(rows):
+            builder.store(row, place(0, target, to, to_step, c), align=2)
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(target, number, number, source, number, number), generate
 
 
 @intrinsic

@@ -31,8 +31,8 @@ def check_training(precision: str) -> None:
         from resnet_np.kernels.micro import VARIABLE
 
         if not os.environ.get(VARIABLE):
-            raise InputError("bf16: this CPU has no instruction for it (vdpbf16ps of AVX-512), and would take several times as "
-                             f"long; train in float32 (--precision float32), or, if it must be bf16, set {VARIABLE}=portable")
+            raise InputError("bf16: this CPU has no instruction for it (AMX, or AVX-512's vdpbf16ps), and would take several times "
+                             f"as long; train in float32 (--precision float32), or, if it must be bf16, set {VARIABLE}=portable")
 
 
 def describe(precision: str) -> str:

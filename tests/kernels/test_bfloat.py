@@ -111,7 +111,7 @@ def test_multiply_pairs(rng, depth, accumulate):
 @pytest.mark.slow
 @pytest.mark.skipif(micro.MICRO_KERNEL == "portable", reason="it is the one that the other tests run on")
 def test_the_portable_micro_kernel_passes_the_same_tests():
-    files = [str(Path(__file__)), str(Path(__file__).parent / "conv" / "test_bf16.py")]
+    files = [str(Path(__file__)), *(str(Path(__file__).parent / "conv" / f"test_bf16{name}.py") for name in ("", "_tiles"))]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", *files]
     process = subprocess.run(command, env=os.environ | {micro.VARIABLE: "portable"}, cwd=Path(__file__).parents[2],
                              capture_output=True, text=True, timeout=600)

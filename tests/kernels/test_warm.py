@@ -11,6 +11,7 @@ if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set: nothing is compiled", allow_module_level=True)
 
 from resnet_np.kernels import compile  # noqa: E402
+from resnet_np.kernels.micro import MICRO_KERNEL  # noqa: E402
 
 STEP = """
 import sys
@@ -43,10 +44,15 @@ BACKWARD = {
                 {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.partials._add_parts",
                  "shortcut.jit._backward", "elementwise.jit._add", "elementwise.jit._relu_backward", "batchnorm.jit._gradients",
                  "linear.jit._backward"}),
-    "bf16": ({"conv.bf16._forward", "batchnorm.bf16._normalise"},
-             {"conv.bf16._weight_grad", "conv.bf16._input_grad", "conv.bf16_winograd._weight_grad", "conv.partials._add_parts",
-              "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients", "linear.jit._backward"}),
+    "bf16": ({"batchnorm.bf16._normalise"},
+             {"conv.partials._add_parts", "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients",
+              "linear.jit._backward"}),
 }
+if MICRO_KERNEL == "amx":  # forward and back are one kernel
+    BACKWARD["bf16"][1].update({"conv.bf16_direct._weight_grad", "conv.bf16_direct._correlate"})
+else:
+    BACKWARD["bf16"][0].add("conv.bf16._forward")
+    BACKWARD["bf16"][1].update({"conv.bf16._weight_grad", "conv.bf16._input_grad", "conv.bf16_winograd._weight_grad"})
 
 
 @pytest.mark.slow

@@ -15,10 +15,12 @@ definition are counted:
     finish.py               fusion: with batch norm and ReLU behind it the layer reaches 132 GFLOP/s in separate sweeps, and 147
                             where the statistics are taken, and the ReLU done, in passing; evaluating, 157 and 209
     bf16_winograd.py  410   the same sums of half as many bytes: maps and factors in bf16, two products an instruction (2026-11-28)
+    bf16_direct.py    482   on a CPU with AMX, whose instruction makes 8,192 products: the definition again, without Winograd's
+                            additions. Measured on an Intel Xeon (Emerald Rapids), where bf16_winograd.py reaches 148 (2026-11-29)
 
 loops and array are backends; jit.py is the third: winograd.py where it suits, direct.py where rows are whole half-vectors, else
-tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. Maps in bf16 go by bf16.py, which takes
-bf16_winograd.py where it suits, else im2col's product. (One run, on a machine that others shared:
+tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. Maps in bf16 go by bf16.py: on a CPU with
+AMX by bf16_direct.py, else by bf16_winograd.py where it suits, else by im2col's product. (One run, on a machine that others shared:
 in a quieter hour direct.py reached 160 and winograd.py 262.)
 """
 

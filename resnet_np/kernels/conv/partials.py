@@ -3,6 +3,7 @@
     B parts   F filter   K = C*KH*KW
 """
 
+import numpy as np
 from numba import prange
 
 from resnet_np.kernels.compile import parallel
@@ -18,8 +19,12 @@ def parts(images, rows, across, dtype, blocks=1):
 
     blocks: of rows, which threads share too, so that fewer parts will do.
     """
-    size = empty((0,), dtype).itemsize * rows * across
-    return empty((max(1, min(images, -(-PARTS // blocks), PART_BYTES // size)), rows, across), dtype)
+    return empty((part_count(images, np.dtype(dtype).itemsize * rows * across, blocks), rows, across), dtype)
+
+
+def part_count(images, size, blocks=1):
+    """How many: size is that of one, in bytes."""
+    return max(1, min(images, -(-PARTS // blocks), PART_BYTES // size))
 
 
 def add_parts(sums, w_shape, scale=1):
@@ -41,3 +46,23 @@ def _add_parts(sums, scale, dw):
         for f in range(filters):
             for k in range(first, end):
                 dw[f, k] = scale * sums[0, k, f]
+
+
+def add_parts_of_taps(sums, w_shape):
+    """sums (B, F, KH*KW * C or more), row f, column t * (C or more) + c -> dw (F, C, KH, KW): their sum."""
+    dw = empty(w_shape, np.float32)
+    _add_parts_of_taps(sums, dw.reshape(*w_shape[:2], -1))
+    return dw
+
+
+@parallel
+def _add_parts_of_taps(sums, dw):
+    filters, channels, taps = dw.shape
+    deep = sums.shape[2] // taps
+    for f in prange(filters):
+        for b in range(1, sums.shape[0]):
+            for k in range(sums.shape[2]):
+                sums[0, f, k] += sums[b, f, k]
+        for c in range(channels):
+            for t in range(taps):
+                dw[f, c, t] = sums[0, f, t * deep + c]

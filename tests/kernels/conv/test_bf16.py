@@ -1,4 +1,7 @@
-"""Convolution in bf16: right to the format's own rounding, the same bits for any threads, and never a byte beyond its arrays."""
+"""Convolution in bf16: right to the format's own rounding, the same bits for any threads, and never a byte beyond its arrays.
+
+Both ways to compute it are tested on any machine: by tiles, without Winograd (AMX, or vectors in its place), and by vectors.
+"""
 
 import os
 import subprocess
@@ -12,7 +15,7 @@ numba = pytest.importorskip("numba")
 if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set: the kernels cannot be compiled", allow_module_level=True)
 
-from resnet_np.kernels.conv import array, bf16, bf16_winograd  # noqa: E402
+from resnet_np.kernels.conv import array, bf16, bf16_direct, bf16_winograd, partials  # noqa: E402
 from resnet_np.precision import BF16, bits, rounded, widened  # noqa: E402
 
 STEP = 2.0**-7  # between two bf16 numbers, at most, as a share of the smaller: two roundings of nearly the same differ by one step
@@ -42,6 +45,25 @@ WINOGRAD = {
 }
 
 
+@pytest.fixture(params=[False, True], ids=["vectors", "tiles"])
+def each_way(request, monkeypatch):
+    monkeypatch.setattr(bf16, "TILES", request.param)
+
+
+@pytest.fixture
+def by_vectors(monkeypatch):
+    monkeypatch.setattr(bf16, "TILES", False)
+
+
+WIDE = MANY | {name: (*case, 3, 1, 1) for name, case in WINOGRAD.items()} | {
+    "the stem of CIFAR, two windows as one": ((2, 3, 4, 32), 16, 3, 1, 1), "two windows as one": ((2, 16, 3, 64), 32, 3, 1, 1),
+    "1x1 pad 1": ((2, 16, 5, 5), 16, 1, 1, 1), "2x2 pad 2": ((2, 16, 4, 4), 16, 2, 1, 2),
+    "160 channels": ((2, 160, 3, 3), 16, 3, 1, 1),
+    "72 channels": ((2, 72, 4, 5), 16, 3, 1, 1), "stride 3": ((2, 16, 9, 9), 16, 3, 3, 1), "1x1": ((3, 1040, 2, 3), 16, 1, 1, 0),
+    "the stem of ImageNet": ((2, 3, 40, 37), 64, 7, 2, 3), "2x2 stride 2": ((2, 16, 6, 9), 16, 2, 2, 0),
+}
+
+
 def draw(rng, shape, filters, kernel, stride, pad):
     x = rounded(rng.standard_normal(shape).astype(np.float32))
     w = rng.standard_normal((filters, shape[1], kernel, kernel)).astype(np.float32)
@@ -57,7 +79,19 @@ def run(x, w, dout, stride, pad):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", DIRECT.values(), ids=DIRECT)
-def test_direct(rng, case):
+def test_direct(rng, each_way, case):
+    compare_with_the_definition(rng, case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", WIDE.values(), ids=WIDE)
+def test_tiles(rng, monkeypatch, case):
+    """What only tiles compute so: 3x3 filters with stride 1, all shapes that Winograd's way is tested on, and many weights."""
+    monkeypatch.setattr(bf16, "TILES", True)
+    compare_with_the_definition(rng, case)
+
+
+def compare_with_the_definition(rng, case):
     """What array.py computes in float64 with the same rounded factors, to one step of the format where the result is rounded."""
     stride, pad = case[3:]
     x, w, dout = draw(rng, *case)
@@ -116,7 +150,11 @@ def winograd_weights(x, dout):
 
 
 @pytest.mark.parametrize("case", WINOGRAD.values(), ids=WINOGRAD)
-def test_winograd(rng, case):
+def test_winograd(rng, by_vectors, case):
+    compare_with_winograd(rng, case)
+
+
+def compare_with_winograd(rng, case):
     x, w, dout = draw(rng, *case, 3, 1, 1)
     assert bf16_winograd.suits(w.shape, 1, 1)
     X, D, turned = widened(x), widened(dout), w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
@@ -127,15 +165,15 @@ def test_winograd(rng, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", MANY.values(), ids=MANY)
-def test_many_weights(rng, case):
+def test_many_weights(rng, by_vectors, case):
     shape, filters, kernel, stride, pad = case
     if bf16_winograd.suits((filters, shape[1], kernel, kernel), stride, pad):
-        test_winograd(rng, case[:2])
+        compare_with_winograd(rng, case[:2])
     else:
-        test_direct(rng, case)
+        compare_with_the_definition(rng, case)
 
 
-def test_winograd_is_as_good_as_the_format(rng):
+def test_winograd_is_as_good_as_the_format(rng, by_vectors):
     """The error of the output over its deviation: rounding Winograd's factors costs 4.0e-3, rounding the output too 4.4e-3."""
     x, w, _ = draw(rng, (4, 64, 16, 16), 64, 3, 1, 1)
     exact = array.forward(widened(x).astype(np.float64), w.astype(np.float64), stride=1, pad=1)
@@ -147,7 +185,7 @@ def test_winograd_is_as_good_as_the_format(rng):
 @pytest.mark.parametrize("case", [
     pytest.param(DIRECT["stride 2"], id="direct", marks=pytest.mark.slow),
     pytest.param((*WINOGRAD["odd"], 3, 1, 1), id="Winograd")])
-def test_what_is_not_finite_gets_through(rng, case, value):
+def test_what_is_not_finite_gets_through(rng, each_way, case, value):
     x, w, dout = draw(rng, *case)
     damaged, wrong = x.copy(order="K"), dout.copy(order="K")
     damaged[0, 1, 2, 3] = wrong[1, 3, 1, 0] = value
@@ -157,11 +195,11 @@ def test_what_is_not_finite_gets_through(rng, case, value):
     assert not np.isfinite(bf16.weight_grad(wrong, x, w_shape=w.shape, stride=case[3], pad=case[4])[3]).all()
 
 
-@pytest.mark.parametrize("case", [
-    pytest.param(DIRECT["stem"], id="stem", marks=pytest.mark.slow),
-    pytest.param(DIRECT["stride 2"], id="stride 2", marks=pytest.mark.slow),
+@pytest.mark.parametrize("case", [  # 17 images: so many jobs, for it has no divisors
+    pytest.param(((17, 3, 8, 8), 16, 3, 1, 1), id="stem", marks=pytest.mark.slow),
+    pytest.param(((17, 16, 8, 8), 32, 3, 2, 1), id="stride 2", marks=pytest.mark.slow),
     pytest.param((*WINOGRAD["64"], 3, 1, 1), id="Winograd")])
-def test_same_bits_for_any_threads(rng, case):
+def test_same_bits_for_any_threads(rng, each_way, case):
     x, w, dout = draw(rng, *case)
     found = []
     before = numba.get_num_threads()
@@ -174,7 +212,36 @@ def test_same_bits_for_any_threads(rng, case):
     assert all(bits == found[0] for bits in found)
 
 
-def test_arguments_stay(rng):
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [DIRECT["stem"], ((2, 16, 4, 4), 16, 1, 1, 0), (*WINOGRAD["64"], 3, 1, 1)])
+def test_what_is_not_finite_stays_in_its_image(rng, each_way, case):
+    """The first pixel of an image lies behind the last of the one before."""
+    x, w, dout = draw(rng, *case)
+    x[1, 0, 0, 0] = dout[1, 0, 0, 0] = np.inf
+    out, dx, _ = run(x, w, dout, *case[3:])
+    for array_ in (out, dx):
+        finite = np.isfinite(array_.astype(np.float32)).all(axis=(1, 2, 3))
+        assert not finite[1] and finite[[k for k in range(len(x)) if k != 1]].all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [DIRECT["stem"], DIRECT["stride 2, odd"], DIRECT["1x1"], WIDE["160 channels"], WIDE["1x1"],
+                                  (*WINOGRAD["64"], 3, 1, 1)])
+def test_scratch_may_hold_anything(rng, monkeypatch, case):
+    """Not a number that was left in it may reach a result."""
+    def full_of_nan(shape, dtype):
+        return np.full(shape, 0xFFFF if dtype == np.uint16 else np.nan, dtype)
+
+    monkeypatch.setattr(bf16, "TILES", True)
+    x, w, dout = draw(rng, *case)
+    want = run(x, w, dout, *case[3:])
+    for module in (bf16_direct, partials):
+        monkeypatch.setattr(module, "empty", full_of_nan)
+    for ours, expected in zip(run(x, w, dout, *case[3:]), want, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_arguments_stay(rng, each_way):
     x, w, dout = draw(rng, (2, 16, 6, 6), 16, 3, 1, 1)
     copies = x.copy(order="K"), w.copy(), dout.copy(order="K")
     run(x, w, dout, 1, 1)
@@ -183,16 +250,16 @@ def test_arguments_stay(rng):
 
 
 @pytest.mark.parametrize("stride", [pytest.param(2, marks=pytest.mark.slow), 1])
-def test_maps_lie_channels_last(rng, stride):
+def test_maps_lie_channels_last(rng, each_way, stride):
     x, w, dout = draw(rng, (2, 16, 6, 6), 32, 3, stride, 1)
     for array_ in run(x, w, dout, stride, 1)[:2]:
         assert bits(array_).flags.c_contiguous
 
 
 GUARDED = """
-import ctypes, mmap
+import ctypes, mmap, sys
 import numpy as np
-from resnet_np.kernels.conv import bf16
+from resnet_np.kernels.conv import bf16, bf16_direct
 from resnet_np.kernels.fused import bf16 as fused
 from resnet_np.precision import BF16
 
@@ -214,12 +281,21 @@ def maps(rng, *shape):
     values = (rng.standard_normal((n, h, w, c)).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
     return guarded(values).view(BF16).transpose(0, 3, 1, 2)
 
+def empty(shape, dtype):
+    '''Scratch and results are guarded too, and are not numbers at first.'''
+    array = np.full(shape, 0xFFFF if dtype == np.uint16 else np.nan, dtype)
+    return guarded(array) if array.size else array
+
+bf16_direct.empty = empty
 rng = np.random.default_rng(0)
 cases = [((3, 3, 8, 8), 16, 3, 1, 1), ((2, 16, 8, 8), 32, 3, 2, 1), ((2, 32, 7, 9), 48, 3, 2, 1), ((2, 32, 5, 5), 64, 1, 1, 0),
          ((2, 16, 7, 7), 32, 1, 2, 0), ((2, 3, 17, 15), 16, 7, 2, 3), ((2, 16, 5, 6), 16, 3, 1, 0), ((2, 16, 5, 7), 32, 3, 1, 1),
          ((3, 48, 6, 6), 48, 3, 1, 1), ((1, 16, 1, 1), 16, 3, 1, 1), ((3, 128, 5, 5), 64, 3, 2, 1), ((2, 256, 3, 3), 256, 1, 1, 0),
-         ((2, 192, 3, 5), 192, 3, 1, 1)]
-for shape, filters, kernel, stride, pad in cases:
+         ((2, 192, 3, 5), 192, 3, 1, 1), ((2, 160, 3, 3), 16, 3, 1, 1), ((1, 1040, 2, 3), 16, 1, 1, 0),
+         ((2, 16, 5, 5), 16, 1, 1, 1),
+         ((2, 16, 3, 32), 16, 3, 1, 1), ((5, 64, 8, 8), 64, 3, 1, 1)]
+ways = (False, True) if "both" in sys.argv else (bf16.TILES,)
+for bf16.TILES, (shape, filters, kernel, stride, pad) in ((way, case) for way in ways for case in cases):
     x, w = maps(rng, *shape), guarded(rng.standard_normal((filters, shape[1], kernel, kernel)).astype(np.float32))
     size = [(side + 2 * pad - kernel) // stride + 1 for side in shape[2:]]
     dout, channel = maps(rng, shape[0], filters, *size), guarded(np.ones(filters, np.float32))
@@ -239,8 +315,8 @@ print("untouched")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
 @pytest.mark.parametrize("micro_kernel", ["", "portable"])
 def test_guard_pages(micro_kernel):
-    """In a process of its own: a read beyond an array would kill it."""
+    """In a process of its own: a read beyond an array would kill it. The portable micro-kernel goes both ways."""
     environment = os.environ | ({"RESNET_NP_MICRO_KERNEL": micro_kernel} if micro_kernel else {})
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(GUARDED)], capture_output=True, text=True, timeout=300,
-                             env=environment)
+    command = [sys.executable, "-c", textwrap.dedent(GUARDED), "both" if micro_kernel else ""]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert process.returncode == 0 and "untouched" in process.stdout, process.stderr[-2000:]
