@@ -234,15 +234,20 @@ print(f"bf16     {pattern(near_pi)}  {float(near_pi):.7f}")
 # convolutions' products. Sums, weights, momentum and statistics stay float32: a weight of 1 plus a step of 0.001 is 1 again in
 # bf16, and nothing would be learned.
 #
-# Two things are gained. All maps have half as many bytes to be moved. And some processors have an instruction for it:
-# `vdpbf16ps` multiplies 32 pairs of bf16 numbers at once, where float32's multiplies 16. It is the next rung, and your
-# processor has it or has it not.
+# Two things are gained. All maps have half as many bytes to be moved. And some processors have an instruction for it. AVX-512's
+# `vdpbf16ps` multiplies 32 pairs of bf16 numbers at once, where float32's multiplies 16. Intel's AMX has **tiles**, registers of
+# 16 rows with 32 numbers each: one instruction multiplies two of them, which is 8,192 products. These are the next rungs, if
+# your processor has them.
+#
+# With tiles even the trick changes. Winograd's convolution saves multiplications and pays with additions. Where a multiplication
+# costs next to nothing, there is nothing to save: the library computes the definition again.
 
 # %%
 half = rounded(x)  # the same pictures in bf16, and each pixel's channels side by side in memory
-if micro.MICRO_KERNEL == "vdpbf16ps":
-    speeds["bf16, Winograd"] = gflops(by_backend("numba"), half)
-    print(f"bf16 / float32, both by Winograd  {speeds['bf16, Winograd'] / speeds['Winograd']:.2f} times")
+if micro.MICRO_KERNEL != "portable":
+    rung = "bf16, tiles" if micro.MICRO_KERNEL == "amx" else "bf16, Winograd"
+    speeds[rung] = gflops(by_backend("numba"), half)
+    print(f"{rung} / float32, Winograd  {speeds[rung] / speeds['Winograd']:.2f} times")
 else:
     print("This processor has no instruction for bf16: it would have to compute in float32, and to round besides.")
 rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", ceiling=("NumPy's matrix product", peak))
@@ -259,7 +264,8 @@ rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", c
 # Rounded are the factors $G g$ and $B^T d$. If they are large, and $A^T$ takes differences of large products, then the error is
 # large, and the result is not. There are several such convolutions: $F(2, 3)$ computes two outputs at once, with four
 # multiplications; $F(4, 3)$ four outputs, with six. In a plane, F(2x2, 3x3) needs 16 multiplications for 4 outputs,
-# F(4x4, 3x3) 36 for 16: 2.25 and 4 times fewer than the definition. Why does the library take the smaller one in bf16?
+# F(4x4, 3x3) 36 for 16: 2.25 and 4 times fewer than the definition. Why does the library take the smaller one in bf16, where it
+# takes one?
 # (The matrices are those of Lavin and Gray 2016, sections 4.1 and 4.3.)
 
 # %%
