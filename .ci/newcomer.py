@@ -2,7 +2,6 @@
 
 Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
-The first commands, which keep one core busy most of the time, are run two at a time; the second ones, which keep both, one by one.
 --sdist PYTHON: that one, or the first that is here, gets the sdist, unpacked, in place of a clone for its second command. An
 interpreter that is not on the machine is skipped with a line. The exit code is 1 if a command failed, or none was run. Standard
 library only: nothing is installed yet.
@@ -11,7 +10,6 @@ library only: nothing is installed yet.
 import argparse
 import concurrent.futures
 import contextlib
-import dataclasses
 import os
 import re
 import shlex
@@ -28,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # What this process may have been given, and a newcomer has not.
 NOT_HERS = ("PYTHON", "PYTEST", "COVERAGE", "NUMBA_", "OMP_", "GOMP_", "KMP_", "MPL", "RESNET_NP_", "VIRTUAL_ENV")
 SECONDS = 1800  # after which a command hangs
-RUNNING = set()  # the commands' shells
 
 
 def two_commands():
@@ -101,26 +98,22 @@ def shell(command, folder, variables):
     process = subprocess.Popen(["bash", "-c", command], cwd=folder / "resnet_np", env=variables, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
-    hangs = threading.Timer(SECONDS, end, [process])
+    def end():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    hangs = threading.Timer(SECONDS, end)
     hangs.start()
-    RUNNING.add(process)
     try:
         yield process
     finally:
         hangs.cancel()
-        end(process)
+        end()
         process.wait()
-        RUNNING.discard(process)
-
-
-def end(process):
-    """Kill a shell and all that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def first(process):
-    """Whether the first command trains an epoch, and then saves and leaves at Ctrl-C; and the lines to show."""
+    """Whether the first command trains an epoch, and then saves and leaves at Ctrl-C."""
     lines, interrupted = [], False
     for line in process.stdout:
         lines.append(line)
@@ -128,41 +121,17 @@ def first(process):
             interrupted = True
             os.killpg(process.pid, signal.SIGINT)
     good = process.wait() == 130 and interrupted and any(line.startswith("stopped    the run is saved") for line in lines)
-    return good, [line for line in lines if line.startswith(("data", "forecast", "epoch", "stopped"))] if good else lines[-60:]
+    shown = [line for line in lines if line.startswith(("data", "forecast", "epoch", "stopped"))] if good else lines[-60:]
+    print("".join(f"    {line}" for line in shown), end="")
+    return good
 
 
 def second(process):
-    """Whether the second command ends green; and the lines to show."""
-    lines = process.stdout.readlines()
+    """Whether the second command ends green."""
+    lines = process.stdout.read().splitlines()
     good = process.wait() == 0 and re.search(r"\d+ passed", lines[-1] if lines else "") is not None
-    return good, lines[-1:] if good else lines[-120:]
-
-
-@dataclasses.dataclass
-class Job:
-    """One of the two commands, with one Python, and the folder and the variables that `ready` makes for it."""
-
-    version: str
-    number: int
-    command: str
-    sdist: bool
-    prepared: concurrent.futures.Future
-
-    def run(self):
-        """Run it and say how it ended -> that line, and whether it ended well."""
-        begin, lines = time.monotonic(), []
-        try:
-            place, variables = self.prepared.result()
-            with place as folder:
-                begin = time.monotonic()
-                with shell(self.command, Path(folder), variables) as process:
-                    good, lines = first(process) if self.number == 1 else second(process)
-        except Failed as error:
-            good, lines = False, [f"{error}\n"]
-        ended = f"{'ok' if good else 'FAILED'}, {time.monotonic() - begin:.0f} s"
-        what = f"Python {self.version}{', from the sdist' * self.sdist}: {self.command}: {ended}"
-        print("".join(f"    {line}" for line in lines) + what, flush=True)
-        return what, good
+    print("\n".join(f"    {line}" for line in (lines[-1:] if good else lines[-120:])))
+    return good
 
 
 def main():
@@ -178,22 +147,34 @@ def main():
     for version in options.versions:
         if version not in pythons:
             print(f"Python {version}: skipped, it is not on this machine", flush=True)
+    bad = [] if pythons else ["none of these Pythons is on this machine: nothing was tested"]
     of_the_sdist = options.sdist if options.sdist in pythons else next(iter(pythons), None)
-    ended = [] if pythons else [("none of these Pythons is on this machine: nothing was tested", False)]
-    making, running = concurrent.futures.ThreadPoolExecutor(1), concurrent.futures.ThreadPoolExecutor(2)
-    try:
-        for number, command in enumerate(two_commands(), 1):
-            jobs = []
-            for version, python in pythons.items():
-                sdist = number == 2 and options.sdist is not None and version == of_the_sdist
-                jobs.append(Job(version, number, command, sdist, making.submit(ready, python, sdist)))
-            ended += running.map(Job.run, jobs) if number == 1 else map(Job.run, jobs)
-    finally:  # nothing goes on where this process was told to end
-        for pool in (making, running):
-            pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(RUNNING):
-            end(process)
-    bad = [what for what, good in ended if not good]
+    commands = [(version, number, command, number == 2 and version == of_the_sdist and options.sdist is not None)
+                for version in pythons for number, command in enumerate(two_commands(), 1)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
+
+        def start(job):
+            version, _, _, sdist = job
+            return pool.submit(ready, pythons[version], sdist)
+
+        ahead = start(commands[0]) if commands else None
+        for job, following in zip(commands, [*commands[1:], None], strict=True):
+            version, number, command, sdist = job
+            now, ahead = ahead, start(following) if following else None
+            seconds = 0.0
+            try:
+                place, variables = now.result()
+                with place as folder:
+                    begin = time.monotonic()
+                    with shell(command, Path(folder), variables) as process:
+                        good = first(process) if number == 1 else second(process)
+                    seconds = time.monotonic() - begin
+            except Failed as error:
+                print(error)
+                good = False
+            what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
+            print(f"{what}, {seconds:.0f} s", flush=True)
+            bad += [] if good else [what]
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 

@@ -45,7 +45,13 @@ WINOGRAD = {
 }
 
 
-@pytest.fixture(params=[False, True], ids=["vectors", "tiles"])
+def slow_unless_in_use(way):
+    """The marks of a test of that way: the one that this CPU does not go must be compiled for the test alone."""
+    return [] if way == bf16.TILES else [pytest.mark.slow]
+
+
+@pytest.fixture(params=[
+    pytest.param(way, id=name, marks=slow_unless_in_use(way)) for way, name in ((False, "vectors"), (True, "tiles"))])
 def each_way(request, monkeypatch):
     monkeypatch.setattr(bf16, "TILES", request.param)
 
@@ -149,7 +155,8 @@ def winograd_weights(x, dout):
     return product(d, e, G.astype(np.float64)), product(abs(d), abs(e), abs(G).astype(np.float64))
 
 
-@pytest.mark.parametrize("case", WINOGRAD.values(), ids=WINOGRAD)
+@pytest.mark.parametrize("case", [
+    pytest.param(case, id=name, marks=slow_unless_in_use(False)) for name, case in WINOGRAD.items()])
 def test_winograd(rng, by_vectors, case):
     compare_with_winograd(rng, case)
 
@@ -173,6 +180,7 @@ def test_many_weights(rng, by_vectors, case):
         compare_with_the_definition(rng, case)
 
 
+@pytest.mark.slow
 def test_winograd_is_as_good_as_the_format(rng, by_vectors):
     """The error of the output over its deviation: rounding Winograd's factors costs 4.0e-3, rounding the output too 4.4e-3."""
     x, w, _ = draw(rng, (4, 64, 16, 16), 64, 3, 1, 1)
