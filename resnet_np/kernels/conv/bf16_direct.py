@@ -225,7 +225,8 @@ def _sum_plan(dout_shape, x_shape, kh, kw, stride, pad):
     taps = [((i % stride * stride + j % stride) * copies + j // stride % 2) * plane
             + (i // stride * pitch + j // stride // 2 * 2) * slab for i in range(kh) for j in range(kw)]
     sizes = np.array([places * filters, places * filters, padded, stride * stride * copies * plane])
-    return np.array([stride, pad, group, slab, rows, pitch, plane, copies]), sizes, np.array(taps), deep, slabs
+    geometry = np.array([stride, pad, min(stride, kh), min(stride, kw), group, slab, rows, pitch, plane, copies])
+    return geometry, sizes, np.array(taps), deep, slabs
 
 
 @inline
@@ -239,12 +240,12 @@ def _turn(gradients, filters, tiles):
 
 
 @inline
-def _spread(padded, channels, slab, stride, rows, pitch, plane, copies, pairs):
+def _spread(padded, channels, slab, stride, high, wide, rows, pitch, plane, copies, pairs):
     """padded (s * rows, s * pitch, C), images below each other -> s*s planes of every s-th pixel of every s-th row, in pairs: of
     places 0 and 1, 2 and 3, ..., (places / 2, slab, 2), and, if there are to be two copies, of 1 and 2, 3 and 4, ..., each `plane`
-    numbers long."""
-    for i in range(stride):
-        for j in range(stride):
+    numbers long. Only the first `wide` planes of the first `high` rows of them are made, which taps see."""
+    for i in range(high):
+        for j in range(wide):
             for k in range(copies):  # beyond a row's end a pixel is another one, and dout is 0
                 to = ((i * stride + j) * copies + k) * plane
                 for row in range(rows):
@@ -262,13 +263,13 @@ def _weight_grad(dout, x, geometry, sizes, taps, scratch, sums):
     """sums (B, F, T * C rounded up): over B parts of the batch, each of consecutive images. Threads share parts, and slabs of
     channels.
 
-    geometry: stride, pad; images of a group, channels of a slab; rows and pitch of an image in places; numbers of a plane of pairs,
-    and how many copies of it there are. taps: where, in pairs, a tap's first pair begins.
+    geometry: stride, pad; planes that taps see, down and across; images of a group, channels of a slab; rows and pitch of an image
+    in places; numbers of a plane of pairs, and how many copies of it there are. taps: where, in pairs, a tap's first pair begins.
 
     Scratch a thread, of these sizes: gradients, and tiles, what `_turn` makes of them; padded images, and pairs, what `_spread`
     makes of those.
     """
-    stride, pad, group, slab, rows, pitch, plane, copies = geometry
+    stride, pad, high_planes, wide_planes, group, slab, rows, pitch, plane, copies = geometry
     images, filters, count = len(x), dout.shape[3], sums.shape[0]
     across = sums.shape[2]
     deep = across // len(taps)
@@ -288,7 +289,7 @@ def _weight_grad(dout, x, geometry, sizes, taps, scratch, sums):
             _fill(dout, first_image, many, 0, filters, rows, pitch, 0, gradients)
             _turn(gradients, filters, tiles)
             _fill(x, first_image, many, first, channels, rows * stride, pitch * stride, pad * (pitch * stride + 1), padded)
-            _spread(padded, channels, slab, stride, group * rows, pitch, plane, copies, pairs)
+            _spread(padded, channels, slab, stride, high_planes, wide_planes, group * rows, pitch, plane, copies, pairs)
             begin()
             for f in range(0, filters, LANES):
                 out = (part * filters + f) * across

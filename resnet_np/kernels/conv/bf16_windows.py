@@ -5,7 +5,6 @@ an image, as many as a window needs on the one side or on the other, for what li
 16 neighbouring outputs then begin at equal distances, and are the rows of a matrix that exists nowhere.
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +57,7 @@ def forward_axis(size: int, kernel: int, stride: int, pad: int) -> Axis:
 
 def backward_axis(size: int, kernel: int, stride: int, pad: int, phase: int) -> Axis | None:
     """The way back, for every stride-th pixel of an input of that size: which taps reach it depends on (pixel + pad) % stride, the
-    phase. They are `taps(kernel, stride, phase)`, turned round. None where the input has no such pixel.
+    phase. They are the taps phase, phase + stride, ..., turned round. None where the input has no such pixel.
 
     Pixel q*stride + phase - pad sees outputs q, q - 1, ..., as many as there are taps, where they exist.
     """
@@ -71,7 +70,6 @@ def backward_axis(size: int, kernel: int, stride: int, pad: int, phase: int) -> 
     return Axis(outputs, taps, before, lowest - (taps - 1) + before, 1, highest - lowest + 1, lowest * stride + phase - pad, stride)
 
 
-@functools.lru_cache(maxsize=256)
 def windows(y: Axis, x: Axis, group: int, out_size: tuple[int, int], channels: int) -> Windows:
     """out_size: height and width of the whole output, in which targets are indices, image after image."""
     pitch, rows = x.size + x.gap, y.size + y.gap
@@ -88,7 +86,7 @@ def windows(y: Axis, x: Axis, group: int, out_size: tuple[int, int], channels: i
         tables.append(_tiles(every[None], known[None]))
     starts, targets = min(tables, key=lambda table: len(table[0]))
     last = int(starts.max()) + (ROWS - 1) * x.step + (y.kernel - 1) * pitch
-    length = last * channels + -(-x.kernel * channels // DEPTH) * DEPTH
+    length = last * channels + blocks(x.kernel, channels) * DEPTH
     return Windows(rows, pitch, y.before * pitch + x.before, starts, targets, length)
 
 
