@@ -39,6 +39,7 @@ def collect(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_no_module_needs_an_optional_package(collect, request):
     """The slow tests too: -m "" deselects nothing. And every process, at any time, gives the tests the same names: pytest's two
     processes must agree on them.

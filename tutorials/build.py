@@ -262,7 +262,7 @@ def main():
     parser.add_argument("--check", action="store_true", help="execute nothing; say which notebooks are out of step")
     parser.add_argument("--handout", type=Path, metavar="FOLDER", help="execute nothing; write notebooks without outputs there")
     parser.add_argument("--limit", type=int, default=LIMIT, metavar="SECONDS",
-                        help=f"for a notebook (default: {LIMIT}, which the tests insist on; more where other programs run)")
+                        help=f"for a notebook (default: {LIMIT}, which an idle machine keeps to; more where other programs run)")
     options = parser.parse_args()
     failed = 0
     try:

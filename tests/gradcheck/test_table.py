@@ -28,7 +28,15 @@ def running(request):
         yield request.param
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in SUBJECTS])
+def _marks(running, name):
+    """The array code's blocks and nets are slow tests: each of their operations has a quick one."""
+    assembled = SUBJECTS[name].bar == table.NET or "lock" in name or "ottleneck" in name
+    slow = name in LARGE or (running == "numpy" and assembled)
+    return [*([pytest.mark.nojit] if running == "numpy" else []), *([pytest.mark.slow] if slow else [])]
+
+
+@pytest.mark.parametrize(("running", "name"), [pytest.param(running, name, marks=_marks(running, name))
+                                               for running in ("numpy", "numba") for name in SUBJECTS], indirect=["running"])
 def test_gradient(running, name):
     row = row_of(name, running)
     assert row.passes, row.failure or row.worst.describe(row.bar)

@@ -56,6 +56,7 @@ def test_programs_of_others_keep_their_own_way():
     assert threads.users_environment() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wish", "spins"), [({}, threads.SPINS), ({"GOMP_SPINCOUNT": "123"}, "123"),
                                              ({"OMP_WAIT_POLICY": "passive"}, "0")])
 @pytest.mark.parametrize("first", FIRST)

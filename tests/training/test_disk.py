@@ -14,7 +14,7 @@ from resnet_np.data import CIFAR10
 from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar, save_checkpoint
 from resnet_np.models.checkpoint import net_arrays
 
-pytestmark = pytest.mark.nojit
+pytestmark = [pytest.mark.nojit, pytest.mark.slow]
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
 NAMESPACE = ["unshare", "--map-root-user", "--mount"]

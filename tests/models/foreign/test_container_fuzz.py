@@ -138,7 +138,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_little_damage(forge, net, write, kind):
-    damage_many(forge, net, write, kind, 100)
+    damage_many(forge, net, write, kind, 30)
 
 
 @pytest.mark.slow
