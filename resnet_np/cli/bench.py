@@ -73,7 +73,7 @@ def _checked(options: argparse.Namespace) -> "Task":
     parse_name(options.model)
     backend.use(options.backend or backend.current())
     if options.precision == "bf16" and backend.current() == "cupy":
-        raise InputError("--precision bf16: the backend cupy computes in float32 only; leave out one of the two")
+        raise InputError("--precision bf16: the backend cupy computes it by way of float32, no faster; leave out one of the two")
     if options.ops and backend.current() == "cupy":
         raise InputError("--ops: it measures the kernels of the processor; choose --backend numba, or leave --ops out")
     if options.ops and options.vs:

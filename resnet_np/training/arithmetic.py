@@ -5,6 +5,8 @@ import os
 from resnet_np import backend
 from resnet_np.errors import InputError
 
+CUPY_WITH_BF16 = 14
+
 
 def micro_kernel(precision: str) -> str | None:
     """What multiplies in bf16 with the backend numba, see kernels/micro.py; None in float32 and with other backends."""
@@ -16,9 +18,12 @@ def micro_kernel(precision: str) -> str | None:
 
 
 def check(precision: str) -> None:
-    """Raises InputError for a backend that does not compute in that precision."""
+    """Raises InputError where the backend cannot compute in that precision: CuPy knows bf16 since its version 14."""
     if precision == "bf16" and backend.current() == "cupy":
-        raise InputError("bf16: the backend cupy computes in float32 only; choose another, or --precision float32")
+        version = backend.cupy().__version__
+        if int(version.partition(".")[0]) < CUPY_WITH_BF16:
+            raise InputError(f"bf16: CuPy {version} has no arrays of it, CuPy {CUPY_WITH_BF16} has; install that "
+                             '(python -m pip install --upgrade ".[cuda13]"), or choose --precision float32')
 
 
 def check_training(precision: str) -> None:

@@ -140,7 +140,7 @@ class ndarray:
         return wrap(self._host.copy(order))
 
     def astype(self, dtype, order="K", casting="unsafe", subok=None, copy=True):
-        return self if not copy and self.dtype == dtype else wrap(self._host.astype(dtype))
+        return self if not copy and self.dtype == dtype else wrap(self._host.astype(dtype, order))
 
     def fill(self, value):
         self._host.fill(unwrap(value))
