@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to draw the confusion matrix (default: in the run's folder; of a loose weight file nowhere)"
     )
     shared.add_data(parser)
+    shared.add_views(parser)
     shared.add_precision(parser)
     shared.add_machine(parser)
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     batches = evaluation_batches(images, labels, checkpoint.normaliser, batch_size=evaluation_batch(size), image_size=size)
     checkpoint.net.to_device()
     with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
-        result = evaluate(checkpoint.net, batches, classes=len(pictures.classes))
+        result = evaluate(checkpoint.net, batches, classes=len(pictures.classes), views=options.views)
     of_a_run = path.name == "best.npz" or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
     plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
     if options.json:
@@ -75,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"net        {path}{arithmetic.remark(checkpoint.net.precision)}")
         print(f"loss       {result.loss:.4f}")
         print(f"accuracy   {result.top1:.2%}, top-5 {result.top5:.2%}")
+        if result.top1_views is not None:
+            print(f"six views  {result.top1_views:.2%}, of the answers averaged over them")
         print(_table(result, pictures.classes, "see the picture" if plot else "--out PNG draws it"))
     if plot is None:
         return

@@ -24,6 +24,13 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, help="in which the net computes (default: that in which it was trained)")
 
 
+def add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--views", type=int, choices=(1, 6), default=1,
+        help="6: also the answer averaged over six views: the picture and two of its shifts by a pixel, each with its mirror image "
+        "(default: 1, the picture alone)")
+
+
 def apply_precision(options: argparse.Namespace, checkpoint: "Checkpoint", say: Callable[[str], None]) -> None:
     """Let the checkpoint's net compute as the user wants, else as it was trained."""
     from resnet_np.training import arithmetic

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes to name for each photo (default: 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--show", type=Path, metavar="PNG", help="draw each photo, what the net saw of it, and the classes")
+    shared.add_views(parser)
     shared.add_precision(parser)
     shared.add_machine(parser)
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         shared.apply_precision(options, checkpoint, lambda line: print(line, file=notes))
         checkpoint.net.to_device()
         with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
-            _answer(read, checkpoint, options.top)
+            _answer(read, checkpoint, options.top, options.views)
         remark = arithmetic.remark(checkpoint.net.precision)
     if options.json:
         answers = {"photos": [_as_json(photo) for photo in asked], "precision": checkpoint.net.precision}
@@ -99,21 +100,25 @@ def _read(options: argparse.Namespace, checkpoint: "Checkpoint") -> list[Asked]:
     return asked
 
 
-def _answer(photos: list[Asked], checkpoint: "Checkpoint", top: int) -> None:
+def _answer(photos: list[Asked], checkpoint: "Checkpoint", top: int, views: int) -> None:
     import numpy as np
 
     from resnet_np.training.predict import predict
 
     if photos:
         pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        for photo, answer in zip(photos, predict(checkpoint, pixels, top=top), strict=True):
+        for photo, answer in zip(photos, predict(checkpoint, pixels, top=top, views=views), strict=True):
             photo.answer = answer
 
 
 def _as_json(photo: Asked) -> dict[str, Any]:
-    top = photo.answer.top if photo.answer else ()
-    return {"file": photo.name, "top": [{"class": name, "probability": probability} for name, probability in top],
-            "unlike": photo.answer.unlike if photo.answer else None, "error": photo.fault}
+    def listed(top: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
+        return [{"class": name, "probability": probability} for name, probability in top]
+
+    answer = photo.answer
+    views = {"top_views": listed(answer.top_views)} if answer and answer.top_views is not None else {}
+    return {"file": photo.name, "top": listed(answer.top if answer else ()), **views,
+            "unlike": answer.unlike if answer else None, "error": photo.fault}
 
 
 def _print(weights: str, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
@@ -125,10 +130,13 @@ def _print(weights: str, checkpoint: "Checkpoint", photos: list[Asked]) -> None:
     for photo in photos:
         assert photo.answer
         print(f"\n{photo.name}  ({photo.size[0]:,} x {photo.size[1]:,})")
-        names = [columns.shortened(name, NAME) for name, _ in photo.answer.top]
-        width = max(map(columns.columns, names))
-        for name, (_, probability) in zip(names, photo.answer.top, strict=True):
-            print(f"  {columns.padded(name, width)} {probability:7.1%}  {block * round(BAR * probability) or dot}".rstrip())
+        for title, top in (("", photo.answer.top), ("averaged over six views", photo.answer.top_views or ())):
+            if title and top:
+                print(f"  {title}:")
+            names = [columns.shortened(name, NAME) for name, _ in top]
+            width = max(map(columns.columns, names), default=0)
+            for name, (_, probability) in zip(names, top, strict=True):
+                print(f"  {columns.padded(name, width)} {probability:7.1%}  {block * round(BAR * probability) or dot}".rstrip())
         if photo.answer.unlike:
             print(f"  {CAUTION}")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,7 +157,10 @@ def test_evaluate(data, trained, capsys):
     for split, count in (("validation", 10), ("train", 90)):
         assert main(["evaluate", str(trained / "last.npz"), "--data", str(data), "--split", split]) == 0
         out = capsys.readouterr().out
-        assert f"{count} {split} pictures" in out and "rows: true class" in out
+        assert f"{count} {split} pictures" in out and "rows: true class" in out and "six views" not in out
+    assert main(["evaluate", str(trained), "--data", str(data), "--views", "6"]) == 0
+    out = capsys.readouterr().out
+    assert f"accuracy   {answer['top1']:.2%}, " in out and re.search(r"\nsix views  \d+\.\d\d%, of the answers averaged", out)
 
 
 def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, capsys):

@@ -38,12 +38,15 @@ def test_commands(photos, tmp_path, cupy, capsys):
     assert "went through the frozen trunk once" in capsys.readouterr().out  # of preset head
     found = {}
     for name in ("cupy", "numpy"):
-        assert main(["evaluate", str(run), "--data", str(photos), "--backend", name, "--json"]) == 0
+        assert main(["evaluate", str(run), "--data", str(photos), "--backend", name, "--json", "--views", "6"]) == 0
         evaluation = json.loads(capsys.readouterr().out)
-        assert main(["predict", str(tmp_path / "head"), str(photo), "--backend", name, "--json"]) == 0
-        found[name] = evaluation["loss"], json.loads(capsys.readouterr().out)["photos"][0]["top"]
+        assert main(["predict", str(tmp_path / "head"), str(photo), "--backend", name, "--json", "--views", "6"]) == 0
+        answer = json.loads(capsys.readouterr().out)["photos"][0]
+        found[name] = evaluation["loss"], answer["top"], answer["top_views"], evaluation["top1_views"]
     assert found["cupy"][0] == pytest.approx(found["numpy"][0], rel=1e-5)
-    assert str(found["cupy"][1])[:40] == str(found["numpy"][1])[:40]
+    for top in (1, 2):
+        assert str(found["cupy"][top])[:40] == str(found["numpy"][top])[:40]
+    assert found["cupy"][3] == found["numpy"][3]
     assert main(["show", str(run), "confusion", *there]) == 0
     capsys.readouterr()
     assert main(["show", str(run), "gradcam", "--picture", str(photo), "--backend", "cupy"]) == 2

@@ -91,6 +91,19 @@ def test_json(run, photos, capsys):
     assert len(top) == 10 and sum(entry["probability"] for entry in top) == pytest.approx(1, abs=1e-9)
 
 
+def test_six_views_are_reported_beside_the_one(run, photos, capsys):
+    assert predict(run, photos / "shape0.png", "--top", "10", "--json") == 0
+    alone = json.loads(capsys.readouterr().out)["photos"][0]
+    assert predict(run, photos / "shape0.png", "--top", "10", "--json", "--views", "6") == 0
+    both = json.loads(capsys.readouterr().out)["photos"][0]
+    views = both.pop("top_views")
+    assert both == alone and views != both["top"]
+    assert sum(entry["probability"] for entry in views) == pytest.approx(1, abs=1e-9)
+    assert predict(run, photos / "shape0.png", "--top", "2", "--views", "6") == 0
+    lines = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert lines[3] == "  averaged over six views:" and len(lines) == 6 and views[0]["class"] in lines[4]
+
+
 @pytest.mark.parametrize("name, words", [
     ("empty.jpg", "is empty"), ("text.jpg", "is no picture"), ("missing.jpg", "no such file"), ("cut.png", "is cut short"),
     ("huge.png", "10,000 x 10,000 pixels"), ("folder", "is a folder, expected a picture; give a file in it")])
