@@ -1,5 +1,6 @@
 """Where a result comes from: which pictures, which versions, which machine."""
 
+import functools
 import hashlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -69,13 +70,18 @@ def versions() -> dict[str, str]:
     """Of everything whose version may move a bit."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in ("resnet_np", "numpy", "numba", "llvmlite"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+        found[package] = _installed(package)
     if backend.current() == "cupy":
         found |= {"cupy": backend.cupy().__version__, "device": backend.device_name()}
     return found
+
+
+@functools.cache  # every checkpoint has it, and looking takes milliseconds
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def cpu() -> str:

@@ -97,7 +97,9 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     optimiser, workspace = SGD(net.named_parameters()), Workspace()
     x, labels = run.loader.batch(1)
     seconds: list[float] = []
+    left = run.total - run.progress.step
     least, most = TRIAL_STEPS
+    most = min(most, max(least, left // 10))  # a run of few steps should not wait for as many
     while len(seconds) < least or len(seconds) < most and sum(seconds[1:]) < TRIAL_SECONDS:  # the first one compiles
         start = time.perf_counter()
         result = training_step(
@@ -109,7 +111,6 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
 
         compile.note_warm(run.config.precision)
     step = min(seconds)
-    left = run.total - run.progress.step
     picture = step * EVALUATION_SHARE / run.batch_size
     validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
     testing = 2 * len(run.pictures.test_images) * (run.trunk_seconds or picture)
