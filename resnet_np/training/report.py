@@ -87,7 +87,7 @@ def compiling_announced(say: Callable[[str], None]) -> Iterator[None]:
         return
     from resnet_np.kernels import compile
 
-    with compile.announced(lambda: say("compiling  kernels, once for this machine and version: up to half a minute")):
+    with compile.announced(lambda: say("compiling  kernels, once for this machine and version: half a minute or so")):
         yield
 
 
