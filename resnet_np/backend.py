@@ -7,7 +7,7 @@ Every folder under `kernels/` holds one operation several times over; the backen
     numba   jit.py     compiled by Numba: the default
     cupy    cuda.py    on an NVIDIA GPU, with CuPy
 
-Maps in bf16 (`precision`) go to bf16.py with the backend numba; loops and numpy compute them through float32, with rounded factors.
+Maps in bf16 (`precision`) go to bf16.py with the backend numba; the others compute them through float32, with rounded factors.
 
 The first three work on NumPy's arrays. With "cupy" in use, `to_device` moves an array to the GPU, and from there its own type
 selects cuda.py; CuPy is imported by then, and not before. Nothing falls back silently: a backend that cannot run raises

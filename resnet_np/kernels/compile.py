@@ -52,8 +52,8 @@ SUM = {"contract", "nsz", "reassoc"}
 #     3, 3 (Numba's)          77, 78, 79  332, 324, 370
 #     1, 2, all calls inlined 54, 58, 62  333, 341, 339
 # Level 2 without the inlining trains at 0.9 of the rate. Three steps of the net gave the same bits at all levels of the table.
-# With wider vectors Numba's levels stay: nobody has measured the others there.
-LIGHT = VECTOR_BYTES <= 32 and "NUMBA_OPT" not in os.environ
+# With wider vectors Numba's levels stay: nobody has measured the others there. (Nor on a CPU without AVX2.)
+LIGHT = VECTOR_BYTES <= 32 and int(config.OPT) == 3 and not config.OPT.is_opt_max and "NUMBA_OPT" not in os.environ
 CALLED, KERNEL = 1, 2
 
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
@@ -76,7 +76,7 @@ class _Uninterrupted(event.Listener):
                 self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_end(self, event: event.Event) -> None:
-        if _is_ours(event):
+        if _is_ours(event) and self._depth:  # 0: the start was not heard of, for a listener before this one raised
             self._depth -= 1
             if self._depth == 0:
                 for number, handler in self._before.items():
@@ -130,10 +130,10 @@ def _is_ours(event: event.Event) -> bool:
 
 
 _announced = _Announced()
-event.register("numba:compile", _announced)  # before the others: what says so may be interrupted
-event.register("numba:compile", _Uninterrupted())
 if LIGHT:
-    event.register("numba:compile", _Lightly())
+    event.register("numba:compile", _Lightly())  # first: the others may raise, and then nobody after them is told
+event.register("numba:compile", _announced)  # before the last: what says so may be interrupted
+event.register("numba:compile", _Uninterrupted())
 
 
 @contextlib.contextmanager
@@ -225,7 +225,7 @@ def _fingerprint() -> str:
     for source in sorted(here.rglob("*.py")):
         digest.update(source.read_bytes())
     versions = numba.__version__, llvmlite.__version__, np.__version__
-    for version in (*versions, str(VECTOR_BYTES), MICRO_KERNEL):
+    for version in (*versions, str(VECTOR_BYTES), MICRO_KERNEL, str(LIGHT), repr(config.OPT)):
         digest.update(version.encode())
     return digest.hexdigest()[:16]
 

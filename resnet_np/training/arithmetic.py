@@ -23,7 +23,7 @@ def check(precision: str) -> None:
         version = backend.cupy().__version__
         if int(version.partition(".")[0]) < CUPY_WITH_BF16:
             raise InputError(f"bf16: CuPy {version} has no arrays of it, CuPy {CUPY_WITH_BF16} has; install that "
-                             '(python -m pip install --upgrade ".[cuda13]"), or choose --precision float32')
+                             '(python -m pip install --upgrade ".[cuda13]", or ".[cuda12]"), or choose --precision float32')
 
 
 def check_training(precision: str) -> None:

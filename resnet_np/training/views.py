@@ -1,8 +1,8 @@
 """One answer for a picture out of several views of it.
 
 A net trained on shifted crops and mirror images has learned that they show the same thing, but not quite: its answers differ, and
-their average is better than any. The idea is that of Krizhevsky et al. 2012 (section 4.1, ten crops); the six views and their
-weights are those of airbench94 (Jordan 2024, section 3.5). They cost six forward passes.
+their average is usually better than each. The idea is that of Krizhevsky et al. 2012 (section 4.1, ten crops); the six views and
+their weights are those of airbench94 (Jordan 2024, section 3.5). They cost six forward passes.
 """
 
 from collections.abc import Callable, Iterator

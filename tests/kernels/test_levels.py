@@ -43,3 +43,23 @@ def test_levels(monkeypatch):
         assert (kernel(1), users(1)) == (2, 0)
     assert levels.seen == {"called": compile.CALLED, "kernel": compile.KERNEL, "users": before}
     assert int(config.OPT) == before not in (compile.CALLED, compile.KERNEL)
+
+
+@pytest.mark.skipif(not compile.LIGHT, reason="kernels are compiled at Numba's own level here")
+def test_an_interrupted_announcement_leaves_all_as_it_was(monkeypatch):
+    """Ctrl-C while the command says that it compiles: what is raised is that, and the next kernel is compiled as ever."""
+    def kernel(x):
+        return x + 1
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    kernel.__module__ = "resnet_np.kernels.made_up"
+    monkeypatch.setattr(compile, "cache_folder", lambda: None)
+    kernel, before = compile.serial(kernel), int(config.OPT)
+    with pytest.raises(KeyboardInterrupt), compile.announced(interrupt):
+        kernel(1)
+    assert int(config.OPT) == before
+    with event.install_listener("numba:compile", levels := Levels()):
+        assert kernel(1) == 2
+    assert levels.seen == {"kernel": compile.KERNEL} and int(config.OPT) == before

@@ -12,7 +12,7 @@ from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import load_checkpoint
 from resnet_np.optim.selection import kept_epoch
-from resnet_np.training import RunFolder, loop
+from resnet_np.training import RunFolder, loop, report
 from resnet_np.training.loop import train
 from resnet_np.training.run import Run
 from resnet_np.workspace import Workspace
@@ -326,3 +326,20 @@ def test_a_plain_net_trains(recipe, pictures, folder):
     assert result["test_accuracy"] > 0.9 and not result["stopped_early"]
     assert any("plain8, no shortcuts" in line for line in lines)
     assert load_checkpoint(folder.last).net.architecture["shortcut"] == "none"
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("epochs", "steps"), [(2, 3), (11, 4), (30, 10)])
+def test_a_forecast_tries_a_tenth_of_the_run_at_most(recipe, pictures, folder, monkeypatch, epochs, steps):
+    """But three steps at least, and ten at most; the run has four an epoch."""
+    tried, step = [], report.training_step
+    monkeypatch.setattr(report, "TRIAL_SECONDS", 1000)
+    monkeypatch.setattr(report, "training_step", lambda *arguments, **options: tried.append(1) or step(*arguments, **options))
+
+    def leave(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_epochs", leave)
+    with backend.using("numpy"), pytest.raises(KeyboardInterrupt):
+        run(recipe(epochs=epochs, augment=False), pictures, folder)
+    assert len(tried) == steps
