@@ -220,6 +220,7 @@ def only_compile(kernel):
 
 for name in ("_pack", "_correlate", "_weight_grad"):
     setattr(direct, name, only_compile(getattr(direct, name)))
+direct.add_parts_of_taps = lambda *_: None  # it would run, and this CPU may know nothing of AVX-512
 x, w = np.zeros((1, 4, 4, 16), np.uint16), np.zeros((16, 16, 3, 3), np.float32)
 direct.correlate(x, w, 1, 1, nothing())
 direct.weight_grad(x, x, w.shape, 1, 1)
