@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from resnet_np import backend
+from resnet_np.data import CIFAR10
 from resnet_np.errors import InputError
 from resnet_np.layers import Layer
+from resnet_np.models import Checkpoint, resnet_cifar
 from resnet_np.training import evaluate, views
+from resnet_np.training.predict import predict
 
 pytestmark = pytest.mark.nojit
 
@@ -59,3 +63,16 @@ def test_what_there_is_not(x):
         evaluate(Told(), [(x, np.zeros(5, int))], classes=2, views=3)
     with pytest.raises(InputError, match="at least 2 x 2 pixels"):
         list(views.six(x[:, :, :1]))
+
+
+def test_a_prediction_is_the_softmax_of_the_average(rng):
+    net, pictures = resnet_cifar(8, width=4, seed=1), rng.integers(0, 256, (3, 3, 32, 32)).astype(np.uint8)
+    checkpoint = Checkpoint(net, CIFAR10, tuple("abcdefghij"))
+    with backend.using("numpy"):
+        found = predict(checkpoint, pictures, top=10, views=6)
+        x = CIFAR10(pictures)
+        logits = [weight * net.forward(view, training=False).astype(np.float64) for view, weight in views.six(x)]
+    shares = np.exp(sum(logits)) / np.exp(sum(logits)).sum(axis=1, keepdims=True)
+    for answer, share in zip(found, shares, strict=True):
+        assert dict(answer.top_views) == pytest.approx(dict(zip("abcdefghij", share, strict=True)), abs=1e-6)
+        assert answer.top != answer.top_views
