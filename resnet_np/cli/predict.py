@@ -23,8 +23,8 @@ HELP = "what is on a photo: class names with their probabilities"
 FEW = 16  # photos for which Numba is not worth its start
 NAME, BAR = 44, 24  # columns, of a class name and of a bar
 CAUTION = "caution: unlike the training pictures; these classes may mean nothing"
-NO_CAUTION = ("note       no caution can be given: these weights come without statistics of their training pictures "
-              "(the best.npz of a run has them, if it was trained on 200 or more)")
+NO_CAUTION = ("note       no caution can be given: these weights come without statistics of their training pictures\n"
+              "           (the best.npz of a run has them, if it was trained on 200 or more)")
 
 
 @dataclass
