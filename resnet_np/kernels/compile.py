@@ -30,7 +30,7 @@ from numba.core import config as numba_config
 from numba.core import event
 
 from resnet_np.kernels import threads
-from resnet_np.kernels.micro import MICRO_KERNEL
+from resnet_np.kernels.micro import MICRO_KERNEL, supported
 from resnet_np.kernels.simd import VECTOR_BYTES
 
 threads.spin_briefly()
@@ -46,14 +46,15 @@ SUM = {"contract", "nsz", "reassoc"}
 # How hard LLVM tries. Numba asks for level 3 of every function, and again of every function that calls it. A function that only
 # other kernels call is optimised within each of them once more, so that level 1 does for itself; a kernel gets level 2, provided
 # that what it calls becomes part of it, which level 3 alone does not promise either. Measured with ResNet-20, batch 128, float32,
-# on an AMD EPYC (Zen 3, AVX2), 2026-11-29, in turns: seconds of CPU of a cold first step and three more, and images/s in a warm
-# cache.
-#     a call and a kernel     cold        images/s
-#     3, 3 (Numba's)          77, 78, 79  332, 324, 370
-#     1, 2, all calls inlined 54, 58, 62  333, 341, 339
-# Level 2 without the inlining trains at 0.9 of the rate. Three steps of the net gave the same bits at all levels of the table.
-# With wider vectors Numba's levels stay: nobody has measured the others there. (Nor on a CPU without AVX2.)
-LIGHT = VECTOR_BYTES <= 32 and int(config.OPT) == 3 and not config.OPT.is_opt_max and "NUMBA_OPT" not in os.environ
+# 2026-11-29, both in turns: seconds of CPU of a cold first step and three more, and images/s in a warm cache.
+#     CPU                       a call and a kernel     cold        images/s
+#     AMD EPYC (Zen 3, AVX2)    3, 3 (Numba's)          77, 78, 79  332, 324, 370
+#                               1, 2, all calls inlined 54, 58, 62  333, 341, 339
+#     Intel Xeon (Ice Lake,     3, 3                    53, 55      404, 405, 393, 424
+#     AVX-512)                  1, 2, all calls inlined 47, 42      419, 406, 401, 401
+# Level 2 without the inlining trains at 0.9 of the rate. Training steps of the net gave the same bits at all levels of the table.
+# On a CPU with instructions for bf16 Numba's levels stay: nobody has measured what the others do to those kernels.
+LIGHT = "vdpbf16ps" not in supported() and int(config.OPT) == 3 and not config.OPT.is_opt_max and "NUMBA_OPT" not in os.environ
 CALLED, KERNEL = 1, 2
 
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
