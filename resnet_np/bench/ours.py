@@ -60,7 +60,8 @@ class Ours:
         loss, cache = F.softmax_cross_entropy_forward(logits, self.labels)
         self.net.backward(F.softmax_cross_entropy_backward(cache))
         self.optimiser.step(LR)
-        gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters().items()}
+        gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters().items()
+                     if not parameter.fixed}
         found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}
         return {name: np.asarray(backend.to_host(array)) for name, array in found.items()}
 

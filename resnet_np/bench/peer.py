@@ -6,6 +6,7 @@ our side.
 
 import contextlib
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -101,6 +102,41 @@ class Net(nn.Module):
         return self.fc(self.pool(x).flatten(1))
 
 
+class FastNet(nn.Module):
+    """The net that an `architecture` of the family "resnet_fast" describes, as `Net`."""
+
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 24, 2, bias=False)
+        self.conv1.weight.requires_grad = False
+        self.bias, self.relu = nn.ParameterDict({"bias": torch.zeros(24)}), nn.ReLU(inplace=True)
+        channels = 24
+        for stage, wider in enumerate((1, 4, 4), 1):
+            filters = wider * architecture["width"]
+            entrance = OrderedDict(
+                conv=nn.Conv2d(channels, filters, 3, padding=1, bias=False), pool=nn.MaxPool2d(2), bn=self._norm(filters),
+                relu=nn.ReLU(inplace=True))
+            convolutions = [nn.Conv2d(filters, filters, 3, padding=1, bias=False) for _ in range(architecture["depth"] // 3 - 1)]
+            block = Block(convolutions, "A", "both")
+            for number in range(1, len(convolutions) + 1):
+                setattr(block, f"bn{number}", self._norm(filters))
+            self.add_module(f"layer{stage}", nn.Sequential(nn.Sequential(entrance), block))
+            channels = filters
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(channels, architecture["classes"])
+
+    @staticmethod
+    def _norm(channels: int) -> nn.BatchNorm2d:
+        norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+        norm.weight.requires_grad = False
+        return norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.conv1(x) + self.bias["bias"].view(-1, 1, 1))
+        for stage in (1, 2, 3):
+            x = getattr(self, f"layer{stage}")(x)
+        return self.fc(self.pool(x).flatten(1) / 9)
+
+
 class Peer:
     def __init__(
         self, task: Task, *, architecture: Mapping[str, Any], weights: Mapping[str, np.ndarray], layout: str,
@@ -112,7 +148,8 @@ class Peer:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as many digits as float32 has, as ours
         dtype = torch.float64 if double else torch.float32
         memory_format = LAYOUTS[layout]
-        self.net = cast(Any, Net(architecture))  # PyTorch's types know no Module.to(memory_format=...)
+        kind = FastNet if architecture["family"] == "resnet_fast" else Net
+        self.net = cast(Any, kind(architecture))  # PyTorch's types know no Module.to(memory_format=...)
         state = {name: torch.from_numpy(array) for name, array in weights.items()}
         steps = {name: value for name, value in self.net.state_dict().items() if name.endswith("num_batches_tracked")}
         self.net.load_state_dict(state | steps)  # refuses a name that is missing or superfluous
@@ -120,7 +157,8 @@ class Peer:
         x, labels = random_batch(task.batch, architecture["classes"], task.image_size)
         self.x = torch.from_numpy(x).to(self.device, dtype, memory_format=memory_format)
         self.labels = torch.from_numpy(labels).to(self.device)
-        self.optimiser = torch.optim.SGD(self.net.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        learned = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.SGD(learned, LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.model = torch.compile(self.net) if compiled else self.net
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
@@ -146,7 +184,8 @@ class Peer:
     def answers(self) -> dict[str, np.ndarray]:
         """As Ours.answers, under the same names."""
         logits, loss = self._step()
-        gradients = {f"gradient {name}": parameter.grad for name, parameter in self.net.named_parameters()}
+        learned = {name: parameter for name, parameter in self.net.named_parameters() if parameter.requires_grad}
+        gradients = {f"gradient {name}": parameter.grad for name, parameter in learned.items()}
         found = {"logits": logits, "loss": loss, **gradients, "inference": self.infer()}
         return {name: _without_bf16(tensor).cpu().numpy() for name, tensor in found.items()}
 

@@ -12,14 +12,16 @@ HELP = "layers, output shapes, parameters, multiply-adds and memory of a net"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152"
+        "model", metavar="MODEL",
+        help="resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152; fast8 or another fast<3n+2>"
     )
     parser.add_argument("--shortcut", choices=["A", "B"], help="of CIFAR nets: A zeros (the paper, default), B 1x1 convolution")
     parser.add_argument("--stem", choices=["imagenet", "cifar"],
                         help="of resnet18 ... 152: 7x7 with stride 2 and max pool, or 3x3 (default: imagenet)")
     parser.add_argument("--stride-in", choices=["3x3", "1x1"],
                         help="of resnet50, 101, 152: the convolution with the stride (default: 3x3)")
-    parser.add_argument("--width", type=int, metavar="N", help="filters of the first stage (default: 16; resnet18 ... 152: 64)")
+    parser.add_argument("--width", type=int, metavar="N",
+                        help="filters of the first stage (default: 16; resnet18 ... 152, fast nets: 64)")
     parser.add_argument("--classes", type=int, metavar="N", help="outputs (default: 10; with an ImageNet stem 1000)")
     parser.add_argument("--image-size", type=int, metavar="PIXELS",
                         help="side of the picture (default: 32; with an ImageNet stem 224)")
@@ -66,6 +68,9 @@ def run(options: argparse.Namespace) -> None:
 def _verdict(architecture: dict[str, Any], size: int) -> str:
     from resnet_np.models.summary import PAPER_DEPTHS
 
+    if architecture["family"] == "resnet_fast":
+        return ("Not a net of He et al. 2015: a shallow, wide one with their shortcuts, whitened at the entrance, for a good "
+                "result soon (after Jordan 2024, arXiv 2404.00498).")
     depth, cifar = architecture["depth"], architecture["family"] == "resnet_cifar"
     plain = cifar and architecture["shortcut"] == "none"
     place = "section 4.2" if cifar else "table 1"

@@ -30,8 +30,20 @@ def draw_windows(rng: np.random.Generator, count: int, pad: int) -> np.ndarray:
     return np.concatenate((corners, np.less(rng.random((1, count)), 0.5)))
 
 
-def take_windows(images: np.ndarray, windows: np.ndarray, pad: int) -> np.ndarray:
-    """images (N, C, H, W) and what `draw_windows` drew -> a fresh array like images."""
+def alternating_mirrors(rng: np.random.Generator, count: int, epoch: int) -> np.ndarray:
+    """bool (N,): which of `count` pictures are mirrored in that epoch, counted from 0. rng is that of the run, not of the epoch.
+
+    A picture is mirrored at random in epoch 0 and is its own mirror image in every second epoch, so that two epochs in a row show
+    each picture in both ways, where chance would show half of them the same way twice. Jordan 2024, arXiv 2404.00498, section 3.6.
+    """
+    return np.less(rng.random(count), 0.5) ^ bool(epoch % 2)
+
+
+def take_windows(images: np.ndarray, windows: np.ndarray, pad: int, *, reflect: bool = False) -> np.ndarray:
+    """images (N, C, H, W) and what `draw_windows` drew -> a fresh array like images.
+
+    reflect: what a window shows beyond the edge is the picture reflected at its last pixel, instead of zeros.
+    """
     N, C, H, W = images.shape
     down, right, mirror = windows
     if on_device(images):
@@ -39,6 +51,8 @@ def take_windows(images: np.ndarray, windows: np.ndarray, pad: int) -> np.ndarra
         cupy = namespace(images)
         padded = cupy.zeros((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
         padded[:, :, pad:pad + H, pad:pad + W] = images
+        if reflect:
+            _reflect(padded, pad)
         rows, columns = cupy.arange(H), cupy.arange(W)
         rows = down[:, None] + rows
         columns = right[:, None] + cupy.where(mirror[:, None] != 0, columns[::-1], columns)
@@ -48,11 +62,21 @@ def take_windows(images: np.ndarray, windows: np.ndarray, pad: int) -> np.ndarra
     padded = workspace.empty((N, C, H + 2 * pad, W + 2 * pad), images.dtype)
     padded[...] = 0
     padded[:, :, pad:pad + H, pad:pad + W] = images
+    if reflect:
+        _reflect(padded, pad)
     # Every window as a view (N, C, 2 pad + 1, 2 pad + 1, H, W): picking one a picture copies whole rows, which is ten
     # times faster than taking each pixel by its index.
     out = sliding_window_view(padded, (H, W), axis=(2, 3))[np.arange(N), :, down, right]
     out[mirror != 0] = out[mirror != 0, :, :, ::-1]
     return out
+
+
+def _reflect(padded: np.ndarray, pad: int) -> None:
+    """Fill the edge of `padded` (N, C, H + 2 pad, W + 2 pad), whose middle is the picture: as np.pad's mode "reflect"."""
+    for i in range(1, pad + 1):
+        padded[:, :, pad - i], padded[:, :, i - pad - 1] = padded[:, :, pad + i], padded[:, :, -pad - 1 - i]
+    for i in range(1, pad + 1):
+        padded[..., pad - i], padded[..., i - pad - 1] = padded[..., pad + i], padded[..., -pad - 1 - i]
 
 
 def cutout(images: np.ndarray, rng: np.random.Generator, *, side: int) -> np.ndarray:

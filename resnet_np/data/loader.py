@@ -5,7 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from resnet_np.backend import to_device, to_device_at_once
-from resnet_np.data.augment import blank_squares, blend, draw_centres, draw_pairs, draw_windows, take_windows
+from resnet_np.data.augment import (
+    alternating_mirrors,
+    blank_squares,
+    blend,
+    draw_centres,
+    draw_pairs,
+    draw_windows,
+    take_windows,
+)
 from resnet_np.data.normalise import Normaliser
 from resnet_np.data.randomness import generator
 from resnet_np.data.resize import resize
@@ -20,15 +28,18 @@ class TrainLoader:
     of time, from another thread, or again after a resume.
 
     augment   random crops and mirror images (`crop_flip`)
+    shift     pixels that a crop may move in each direction; None: an eighth of the side
+    padding   what is beyond the edge of a picture: "zeros", or "reflect", the picture itself, reflected
+    flip      "random": each picture is mirrored at random in every epoch; "alternating": at random in the first, then by turns
     cutout    side of a hole in each picture, in pixels; 0: none
     mixup     alpha of the blending of pairs, which turns labels into distributions over `classes`; 0: none
-    image_size  side to which every picture is resized first; None: as they are. Crops grow with it: an eighth of the side is padded
+    image_size  side to which every picture is resized first; None: as they are. Crops grow with it
     Raises InputError if the sizes do not fit, or a label is none of the classes.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
-                 augment: bool = True, cutout: int = 0, mixup: float = 0.0, classes: int = 10,
-                 image_size: int | None = None) -> None:
+                 augment: bool = True, shift: int | None = None, padding: str = "zeros", flip: str = "random", cutout: int = 0,
+                 mixup: float = 0.0, classes: int = 10, image_size: int | None = None) -> None:
         _check(images, labels, batch_size)
         if batch_size > len(images):
             raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
@@ -45,7 +56,11 @@ class TrainLoader:
         self._seed = seed
         self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
         self._image_size = image_size or images.shape[2]
-        self._pad = max(1, self._image_size // 8)  # He et al. 2015, section 4.2: 4 of 32
+        self._pad = max(1, self._image_size // 8) if shift is None else shift  # He et al. 2015, section 4.2: 4 of 32
+        self._reflect, self._alternating = padding == "reflect", flip == "alternating"
+        if not 0 <= self._pad < self._image_size:
+            raise InputError(f"loader: a crop that moves by {self._pad} pixels, expected fewer than the {self._image_size} of a "
+                             "picture's side")
         self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,22 +79,25 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        share, drawn = self._draw(t, len(pick))
+        share, drawn = self._draw(t, pick)
         there = to_device_at_once({"images": resize(self._images[pick], self._image_size), "labels": self._labels[pick], **drawn})
         x, labels = self._normaliser(there["images"]), there["labels"]
         if "windows" in there:
-            x = take_windows(x, there["windows"], self._pad)
+            x = take_windows(x, there["windows"], self._pad, reflect=self._reflect)
         if "centres" in there:
             x = blank_squares(x, there["centres"], self._cutout)
         if "pairs" in there:
             x, labels = blend(x, labels, share, there["pairs"], self._classes)
         return x, labels
 
-    def _draw(self, t: int, count: int) -> tuple[float, dict[str, np.ndarray]]:
-        """What is random in step t: the share of mixup, and integers for every picture."""
-        share, drawn = 1.0, {}
+    def _draw(self, t: int, pick: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+        """What is random in step t: the share of mixup, and integers for every picture of `pick`, the places of the batch's."""
+        share, drawn, count = 1.0, {}, len(pick)
         if self._augment:
             drawn["windows"] = draw_windows(generator(self._seed, t, "augment"), count, self._pad)
+            if self._alternating:
+                epoch, whole_run = (t - 1) // self.steps_per_epoch, generator(self._seed, 0, "flip")
+                drawn["windows"][2] = alternating_mirrors(whole_run, len(self._images), epoch)[pick]
         if self._cutout:
             drawn["centres"] = draw_centres(generator(self._seed, t, "cutout"), count, self._image_size, self._image_size)
         if self._mixup:

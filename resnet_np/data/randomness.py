@@ -8,7 +8,7 @@ import numpy as np
 from resnet_np.errors import InputError
 
 # The numbers are part of what a seed means: never renumber.
-PURPOSES = {"init": 0, "shuffle": 1, "augment": 2, "cutout": 3, "mixup": 4, "dropout": 5}
+PURPOSES = {"init": 0, "shuffle": 1, "augment": 2, "cutout": 3, "mixup": 4, "dropout": 5, "flip": 6}
 
 
 def generator(seed: int, t: int, purpose: str) -> np.random.Generator:

@@ -17,6 +17,7 @@ from resnet_np.functional.batchnorm import (
     batchnorm_frozen_forward,
     update_running,
 )
+from resnet_np.functional.bias import BiasCache, BiasGrads, bias_backward, bias_forward
 from resnet_np.functional.conv2d import ConvCache, ConvGrads, conv2d_backward, conv2d_forward
 from resnet_np.functional.dropout import DropoutCache, dropout_backward, dropout_forward
 from resnet_np.functional.fused_conv import (
@@ -40,6 +41,7 @@ from resnet_np.functional.pooling import (
 )
 from resnet_np.functional.relu import ReLUCache, relu_backward, relu_forward
 from resnet_np.functional.rounding import round_backward, round_forward
+from resnet_np.functional.scale import ScaleCache, scale_backward, scale_forward
 from resnet_np.functional.shortcut import ShortcutCache, shortcut_backward, shortcut_forward
 from resnet_np.functional.softmax import (
     CrossEntropyCache,
@@ -49,12 +51,13 @@ from resnet_np.functional.softmax import (
 )
 
 __all__ = [
-    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "ConvCache", "ConvGrads",
-    "ConvNormCache", "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads", "MaxPoolCache",
-    "PoolCache", "ReLUCache", "ShortcutCache",
+    "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "BiasCache", "BiasGrads", "ConvCache",
+    "ConvGrads", "ConvNormCache", "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads",
+    "MaxPoolCache", "PoolCache", "ReLUCache", "ScaleCache", "ShortcutCache",
     "add_backward", "add_forward",
     "average_pool_backward", "average_pool_forward",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",
+    "bias_backward", "bias_forward",
     "conv2d_backward", "conv2d_forward",
     "conv_batchnorm_backward", "conv_batchnorm_forward", "conv_batchnorm_frozen_forward",
     "dropout_backward", "dropout_forward",
@@ -63,6 +66,7 @@ __all__ = [
     "max_pool_backward", "max_pool_forward",
     "relu_backward", "relu_forward",
     "round_backward", "round_forward",
+    "scale_backward", "scale_forward",
     "shortcut_backward", "shortcut_forward",
     "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward",
 ]

@@ -14,28 +14,37 @@ from resnet_np.layers import (
     AveragePool2d,
     BasicBlock,
     BatchNorm2d,
+    Bias,
     Bottleneck,
     Conv2d,
     Dropout,
     FusedBasicBlock,
     FusedBottleneck,
+    FusedIdentityBlock,
     FusedSequential,
+    FusedWhitenedStem,
     GlobalAveragePool,
+    IdentityBlock,
     Layer,
     Linear,
     MaxPool2d,
     PaddedShortcut,
     ReLU,
     ResidualBlock,
+    Scale,
     Sequential,
+    WhitenedStem,
     plain_block,
+    pooled_entrance,
 )
-from resnet_np.models import resnet_cifar, resnet_imagenet
+from resnet_np.models import resnet_cifar, resnet_fast, resnet_imagenet
 
 
 def layers() -> Iterator[Subject]:
     yield _layer("Conv2d", lambda rng: Conv2d(3, 4, 3, stride=2, pad=1, rng=rng), (2, 3, 5, 5))
+    yield _layer("Bias", lambda rng: Bias(3), (3, 3, 4, 4))
     yield _layer("BatchNorm2d, training", lambda rng: BatchNorm2d(3), (3, 3, 4, 4))
+    yield _layer("BatchNorm2d, without gamma", lambda rng: BatchNorm2d(3, scale=False), (3, 3, 4, 4))
     yield _layer("BatchNorm2d, evaluating", lambda rng: _after_some_batches(BatchNorm2d(3), rng), (3, 3, 4, 4), training=False)
     yield _layer("BatchNorm2d, frozen", lambda rng: _frozen(_after_some_batches(BatchNorm2d(3), rng)), (3, 3, 4, 4))
     yield _layer("ReLU", lambda rng: ReLU(), (3, 4, 5, 5))
@@ -44,14 +53,31 @@ def layers() -> Iterator[Subject]:
     yield _layer("GlobalAveragePool", lambda rng: GlobalAveragePool(), (2, 3, 4, 4))
     yield _layer("Dropout, training", lambda rng: _dropout(rng), (5, 6))
     yield _layer("Dropout, evaluating", lambda rng: _dropout(rng), (5, 6), training=False)
+    yield _layer("Scale", lambda rng: Scale(0.3), (4, 5))
     yield _layer("Linear", lambda rng: Linear(5, 3, rng=rng), (4, 5))
     yield _layer("PaddedShortcut", lambda rng: PaddedShortcut(6, stride=2, zero_pad="both"), (2, 3, 5, 5))
     yield _layer("Sequential conv, bn, relu", _sequence(Sequential), (2, 2, 5, 5))
     yield _layer("FusedSequential conv, bn, relu", _sequence(FusedSequential), (2, 2, 5, 5))
+    for stem in (WhitenedStem, FusedWhitenedStem):
+        yield _layer(stem.__name__, _stem(stem), (2, 3, 4, 5))
+    for kind in (Sequential, FusedSequential):
+        yield _layer(f"{kind.__name__} conv, max pool, bn, relu", _entrance(kind), (2, 2, 6, 7))
 
 
 def _sequence(kind: type[Sequential]) -> Callable[[np.random.Generator], Layer]:
     return lambda rng: kind(conv=Conv2d(2, 3, 3, pad=1, rng=rng), bn=BatchNorm2d(3), relu=ReLU())
+
+
+def _stem(kind: type[WhitenedStem]) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: kind(2, rng=rng)
+
+
+def _entrance(kind: type[Sequential]) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: pooled_entrance(kind, 2, 3, rng=rng)
+
+
+def _identity(kind: type[IdentityBlock], convolutions: int) -> Callable[[np.random.Generator], Layer]:
+    return lambda rng: kind(3, convolutions, rng=rng)
 
 
 def blocks() -> Iterator[Subject]:
@@ -65,6 +91,10 @@ def blocks() -> Iterator[Subject]:
     for bottleneck in (Bottleneck, FusedBottleneck):
         for name, channels, stride, place in (("identity", 8, 1, "3x3"), ("v1.5", 3, 2, "3x3"), ("v1", 3, 2, "1x1")):
             yield _layer(f"{bottleneck.__name__}, {name}", _bottleneck(bottleneck, channels, stride, place), (2, channels, 5, 5),
+                         suspects=_branches)
+    for identity in (IdentityBlock, FusedIdentityBlock):
+        for count in (1, 2):
+            yield _layer(f"{identity.__name__}, {count} convolution{'s' * (count > 1)}", _identity(identity, count), (2, 3, 5, 5),
                          suspects=_branches)
     yield _layer("plain block", lambda rng: plain_block(2, 4, stride=2, rng=rng), (2, 2, 5, 5))
 
@@ -127,6 +157,9 @@ def nets() -> Iterator[Subject]:
     yield _net("ResNet-8, option B, separate layers", 3, lambda: resnet_cifar(8, "B", fused=False, seed=6))
     yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
     yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
+    yield _net("fast 8-layer net", 3, lambda: resnet_fast(8, width=24, seed=9))
+    yield _net("fast 11-layer net, dropout, separate layers", 1, lambda: resnet_fast(
+        11, width=24, dropout=0.3, fused=False, seed=10))
     yield _net("ResNet-18, ImageNet stem", 3, lambda: resnet_imagenet(18, width=4, classes=10, seed=7))
     yield _net("ResNet-50, CIFAR stem, v1", 1, lambda: resnet_imagenet(
         50, stem="cifar", stride_in="1x1", width=2, classes=10, seed=8))

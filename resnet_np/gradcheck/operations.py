@@ -33,6 +33,10 @@ def operations() -> Iterator[Subject]:
         yield Subject(f"conv2d {name}", "directions", SINGLE, _conv(x_shape, w_shape, stride, 1, 3))
     yield Subject("batchnorm", "every entry", SINGLE, _batchnorm)
     yield Subject("batchnorm, frozen statistics", "every entry", SINGLE, _batchnorm_frozen)
+    yield _pair("bias", F.bias_forward, lambda dout, cache: dict(zip("xb", F.bias_backward(dout, cache), strict=True)),
+                x=(3, 2, 4, 5), b=(2,))
+    yield _pair("bias and relu", lambda x, b: F.bias_forward(x, b, relu=True),
+                lambda dout, cache: dict(zip("xb", F.bias_backward(dout, cache), strict=True)), x=(3, 2, 4, 5), b=(2,))
     fused_cases: tuple[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
         ("relu", (2, 3, 4, 5), (4, 3, 3, 3), {"relu": True, "pad": 1}),
         ("1x1, stride 2", (2, 3, 5, 5), (4, 3, 1, 1), {"relu": False, "stride": 2}),
@@ -58,6 +62,8 @@ def operations() -> Iterator[Subject]:
             x, k=k, stride=stride), lambda dout, cache: {"x": F.average_pool_backward(dout, cache)}, x=(2, 2, 7, 8))
     yield _pair("linear", F.linear_forward, lambda dout, cache: dict(zip("xwb", F.linear_backward(dout, cache), strict=True)),
                 x=(3, 4), w=(4, 4), b=(4,))
+    yield _pair("scale", lambda x: F.scale_forward(x, factor=0.3), lambda dout, cache: {"x": F.scale_backward(dout, cache)},
+                x=(3, 4))
     yield _pair("dropout", lambda x: F.dropout_forward(x, rate=0.4, rng=np.random.default_rng(1)),
                 lambda dout, cache: {"x": F.dropout_backward(dout, cache)}, x=(5, 6))
     for name, smoothing in (("", 0.0), (", labels smoothed", 0.1)):

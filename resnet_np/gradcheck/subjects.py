@@ -66,7 +66,7 @@ def check_layer(
     layer: Layer, x: np.ndarray, *, rng: np.random.Generator, training: bool = True, directions: int | None = None,
     entries: int | None = None, labels: np.ndarray | None = None, suspects: SuspectsOf | None = None,
 ) -> list[TensorReport]:
-    """Check the gradients of a layer or net, float64, with respect to its input x and to every parameter.
+    """Check the gradients of a layer or net, float64, with respect to its input x and to every parameter that is not fixed.
 
     labels (N,) make it the check of a net: from the mean cross-entropy of its logits. Otherwise the upstream gradient is random.
     directions: along that many random directions instead of entry by entry; entries: that many entries of each array, not all.
@@ -85,7 +85,7 @@ def check_layer(
             loss, cache = F.softmax_cross_entropy_forward(logits, labels)
             return float(loss), F.softmax_cross_entropy_backward(cache)
 
-    parameters = layer.to_device().named_parameters()
+    parameters = {name: parameter for name, parameter in layer.to_device().named_parameters().items() if not parameter.fixed}
     arrays = {"x": np.array(x)} | {name: to_host(parameter.data) for name, parameter in parameters.items()}
     if "x" in parameters:
         raise InputError("gradcheck: a parameter is called x, like the input; rename it")
@@ -121,7 +121,7 @@ def check_layer(
 
 def masks_of(cache: Any) -> tuple[np.ndarray, ...]:
     """The choices that a pair made, from its cache: the signs of a ReLU, the winners of a max pool."""
-    if isinstance(cache, F.ConvNormCache):
+    if isinstance(cache, F.ConvNormCache | F.BiasCache):
         return masks_of(cache.relu)
     if isinstance(cache, F.ReLUCache):
         return (to_host(cache.out > 0),)

@@ -1,6 +1,17 @@
 """Layers: a pair of functions each, and the state that it owns."""
 
-from resnet_np.layers.basic import AveragePool2d, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, ReLU
+from resnet_np.layers.basic import (
+    AveragePool2d,
+    BatchNorm2d,
+    Bias,
+    Conv2d,
+    Dropout,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Scale,
+)
 from resnet_np.layers.block import (
     BasicBlock,
     Bottleneck,
@@ -13,19 +24,24 @@ from resnet_np.layers.block import (
 )
 from resnet_np.layers.fused import FusedBasicBlock, FusedBottleneck, FusedSequential, FusedStem
 from resnet_np.layers.layer import Layer
+from resnet_np.layers.whitened import FusedIdentityBlock, FusedWhitenedStem, IdentityBlock, WhitenedStem, pooled_entrance
 
 __all__ = [
     "AveragePool2d",
     "BasicBlock",
     "BatchNorm2d",
+    "Bias",
     "Bottleneck",
     "Conv2d",
     "Dropout",
     "FusedBasicBlock",
     "FusedBottleneck",
+    "FusedIdentityBlock",
     "FusedSequential",
     "FusedStem",
+    "FusedWhitenedStem",
     "GlobalAveragePool",
+    "IdentityBlock",
     "IdentityShortcut",
     "Layer",
     "Linear",
@@ -33,7 +49,10 @@ __all__ = [
     "PaddedShortcut",
     "ReLU",
     "ResidualBlock",
+    "Scale",
     "Sequential",
     "Stem",
+    "WhitenedStem",
     "plain_block",
+    "pooled_entrance",
 ]

@@ -1,4 +1,4 @@
-"""Layers of one pair each: Conv2d, BatchNorm2d, ReLU, GlobalAveragePool, MaxPool2d, AveragePool2d, Dropout, Linear."""
+"""Layers of one pair each: convolution, bias, batch norm, ReLU, pooling, scale, dropout, linear."""
 
 import math
 from collections.abc import Callable
@@ -17,14 +17,29 @@ class Conv2d(Layer):
 
     weight (F, C, KH, KW): normal with variance 2 / (F KH KW), He et al. 2015 ("Delving deep into rectifiers"), section 2.2, counted
     backwards (fan-out), as in the public re-implementations of the paper.
+
+    identity: the first filters start as the identity, filter c handing on channel c; there are at least as many filters as
+    channels. "Dirac initialisation", Zagoruyko and Komodakis 2017, section 3. Zeros elsewhere would make the others dead: they are
+    uniform in +-1 / sqrt(C KH KW), PyTorch's default. Raises InputError where there are fewer filters, or no middle pixel.
     """
 
     def __init__(
-        self, channels: int, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, rng: np.random.Generator
+        self, channels: int, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, identity: bool = False,
+        rng: np.random.Generator,
     ) -> None:
         super().__init__()
-        deviation = math.sqrt(2 / (filters * kernel * kernel))
-        weight = _drawn((filters, channels, kernel, kernel), lambda shape: rng.normal(0, deviation, shape))
+        shape = filters, channels, kernel, kernel
+        if identity:
+            if filters < channels or kernel % 2 == 0:
+                raise InputError(f"Conv2d: {filters} filters of {kernel}x{kernel} cannot start as the identity of {channels} "
+                                 "channels")
+            bound = 1 / math.sqrt(channels * kernel * kernel)
+            weight = _drawn(shape, lambda shape: rng.uniform(-bound, bound, shape))
+            weight[:channels] = 0
+            weight[range(channels), range(channels), kernel // 2, kernel // 2] = 1
+        else:
+            deviation = math.sqrt(2 / (filters * kernel * kernel))
+            weight = _drawn(shape, lambda shape: rng.normal(0, deviation, shape))
         self.weight = self.parameters["weight"] = Parameter(weight, decay=True)
         self.stride, self.pad = stride, pad
 
@@ -40,16 +55,36 @@ class Conv2d(Layer):
         return dx
 
 
+class Bias(Layer):
+    """A number added to every channel: (N, C, H, W), behind a convolution that no batch norm follows."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = self.parameters["bias"] = Parameter(np.zeros(channels, np.float32), decay=False)
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.bias_forward(x, self.bias.data)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        dx, db = F.bias_backward(dout, self._take())
+        self.bias.accumulate(db)
+        return dx
+
+
 class BatchNorm2d(Layer):
     """Batch normalisation of (N, C, H, W) over N, H and W. Ioffe and Szegedy 2015.
 
     weight (C,) is gamma, bias (C,) beta; running_mean and running_var (C,) follow the batches with `momentum` as the weight of the
     new one, the variance unbiased. Evaluating or frozen, the running statistics are used and stay as they are.
+
+    scale=False: gamma stays 1.
     """
 
-    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> None:
         super().__init__()
-        self.weight = self.parameters["weight"] = Parameter(np.ones(channels, np.float32), decay=False)
+        self.weight = self.parameters["weight"] = Parameter(np.ones(channels, np.float32), decay=False, fixed=not scale)
         self.bias = self.parameters["bias"] = Parameter(np.zeros(channels, np.float32), decay=False)
         self.buffers["running_mean"] = np.zeros(channels, np.float32)
         self.buffers["running_var"] = np.ones(channels, np.float32)
@@ -136,6 +171,22 @@ class AveragePool2d(Layer):
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
         return F.average_pool_backward(dout, self._take())
+
+
+class Scale(Layer):
+    """A constant times x, any shape."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.scale_forward(x, factor=self.factor)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.scale_backward(dout, self._take())
 
 
 class Dropout(Layer):

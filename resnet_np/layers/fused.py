@@ -30,11 +30,16 @@ def separately() -> Iterator[None]:
         _fused.reset(token)
 
 
+def computes_fused() -> bool:
+    """Whether fused layers compute as such: outside of `separately`."""
+    return _fused.get()
+
+
 class FusedSequential(Sequential):
     """Layers one behind the other; a convolution, the batch norm behind it and the ReLU behind that, where they follow, are one."""
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
-        if not _fused.get():
+        if not computes_fused():
             return super().forward(x, training=training, keep_cache=keep_cache)
         for unit in _units(self.children.values()):
             if len(unit) == 1:
@@ -53,7 +58,7 @@ class FusedStem(Stem):
     """Convolution, batch norm and ReLU as one."""
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
-        if not _fused.get():
+        if not computes_fused():
             return super().forward(x, training=training, keep_cache=keep_cache)
         return _forward(tuple(self.children.values()), x, None, training=training, keep_cache=keep_cache)
 
@@ -67,7 +72,7 @@ class FusedResidualBlock(ResidualBlock):
     sequential = FusedSequential
 
     def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
-        if not _fused.get():
+        if not computes_fused():
             return super().forward(x, training=training, keep_cache=keep_cache)
         *first, last = self._units()
         hidden = x
@@ -77,13 +82,15 @@ class FusedResidualBlock(ResidualBlock):
         return _forward(last, hidden, same, training=training, keep_cache=keep_cache)
 
     def backward(self, dout: np.ndarray) -> np.ndarray:
-        first, *others, last = self._units()
+        *others, last = self._units()
         grads = _backward(last, dout, adds=True)
         d_shortcut = self.shortcut.backward(cast(np.ndarray, grads.dsame))
-        for unit in reversed(others):
-            grads = _backward(unit, cast(np.ndarray, grads.dx))
         # Where the branches part, at x, the two gradients add up.
-        return cast(np.ndarray, _backward(first, cast(np.ndarray, grads.dx), plus=d_shortcut).dx)
+        if not others:
+            return F.add_forward(cast(np.ndarray, grads.dx), d_shortcut)
+        for unit in reversed(others[1:]):
+            grads = _backward(unit, cast(np.ndarray, grads.dx))
+        return cast(np.ndarray, _backward(others[0], cast(np.ndarray, grads.dx), plus=d_shortcut).dx)
 
     def _units(self) -> list[tuple[Layer, ...]]:
         return _units([*self.main.children.values(), self.relu])

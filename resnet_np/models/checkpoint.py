@@ -3,6 +3,7 @@
     header                   JSON, as a zero-dimensional string: format, architecture, classes, batch norm settings, metadata
     parameter/<name>         every Parameter            buffer/<name>      every buffer
     velocity/<name>          the optimiser's state      normaliser/<name>  what the net was trained to see
+    average/<name>           the weights that lookahead averages
     typical/<name>           what its training pictures have in common (training/novelty.py)
 
 Saving never harms what is there: the file is written beside its target, flushed to the disk, and renamed. Loading trusts
@@ -28,6 +29,7 @@ from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import BatchNorm2d, Layer
 from resnet_np.models import resnet_cifar as cifar
+from resnet_np.models import resnet_fast as fast
 from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
 from resnet_np.words import LONGEST_NAME, LONGEST_PATH, fits_on_a_line, one_line
@@ -40,6 +42,7 @@ _DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, four counts, the direct
 FAMILIES: dict[str, tuple[Callable[..., ResNet], Callable[..., int]]] = {
     "resnet_cifar": (cifar.resnet_cifar, cifar.parameter_count),
     "resnet_imagenet": (imagenet.resnet_imagenet, imagenet.parameter_count),
+    "resnet_fast": (fast.resnet_fast, fast.parameter_count),
 }
 _ZIP64_END = b"PK\6\7"  # stands right before the above in an archive beyond 4 GB or 65,535 members
 
@@ -50,6 +53,7 @@ class Checkpoint:
 
     metadata    whatever the run wants to remember, as JSON: step, best epoch, configuration, data set, versions
     velocities  the optimiser's state by parameter name; empty in a checkpoint that is only meant to be used
+    averages    lookahead's, by name of the parameter or buffer; empty there too, and where a run does without
     image_size  side in pixels of the square that the net is shown: photos are resized until their shorter side has
     crop        image_size / crop pixels, and the middle is cut out
     typical     what is needed to tell that a picture is unlike the training pictures; empty where nobody knows
@@ -63,6 +67,7 @@ class Checkpoint:
     image_size: int = 32
     crop: float = 1.0
     typical: dict[str, np.ndarray] = field(default_factory=dict)
+    averages: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
@@ -87,6 +92,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
     arrays |= {f"buffer/{name}": to_host(buffer) for name, buffer in checkpoint.net.named_buffers().items()}
     arrays |= {f"normaliser/{name}": array for name, array in checkpoint.normaliser.to_arrays().items()}
     arrays |= {f"velocity/{name}": velocity for name, velocity in checkpoint.velocities.items()}
+    arrays |= {f"average/{name}": average for name, average in checkpoint.averages.items()}
     arrays |= {f"typical/{name}": array for name, array in checkpoint.typical.items()}
     _check_header(arrays["header"].nbytes, sum(array.nbytes for name, array in arrays.items() if name != "header"))
     write_atomically(path, lambda stream: np.savez(stream, **arrays), previous=previous)  # type: ignore[arg-type]
@@ -226,8 +232,9 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     )
     for layer in _batch_norms(net):
         layer.momentum, layer.eps = momentum, eps
-    normaliser, velocities = Normaliser.from_arrays(_group(arrays, "normaliser/")), _group(arrays, "velocity/")
-    return Checkpoint(net, normaliser, tuple(class_names), metadata, velocities, image_size, crop, _group(arrays, "typical/"))
+    return Checkpoint(
+        net, Normaliser.from_arrays(_group(arrays, "normaliser/")), tuple(class_names), metadata, _group(arrays, "velocity/"),
+        image_size, crop, _group(arrays, "typical/"), _group(arrays, "average/"))
 
 
 def _check_class_names(names: Any) -> None:

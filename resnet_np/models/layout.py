@@ -1,16 +1,18 @@
 """Every tensor that a net has, by name, without building it: what is counted, and what a weight file is held against.
 
-He et al. 2015, section 4.2 (CIFAR) and table 1 (ImageNet).
+He et al. 2015, section 4.2 (CIFAR) and table 1 (ImageNet); the fast nets are those of `resnet_fast`.
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-STAGES = 3  # of a CIFAR net, each of as many blocks
+STAGES = 3  # of a CIFAR net, each of as many blocks, and of a fast net, each of as many convolutions
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of each stage
 BOTTLENECKS = (50, 101, 152)
 EXPANSION = 4  # filters of a bottleneck's last convolution for one of its others
+WHITENED = 2  # side in pixels of the patches that a fast net's stem whitens
+WIDER = 4  # filters of a fast net's later stages for one of the first
 
 
 def parameters(architecture: Mapping[str, Any]) -> int:
@@ -26,6 +28,16 @@ def shapes(architecture: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         found[f"{conv}.weight"] = filters, channels, kernel, kernel
         found.update({f"{bn}.{name}": (filters,) for name in ("weight", "bias", "running_mean", "running_var")})
 
+    if architecture["family"] == "resnet_fast":
+        channels = 2 * 3 * WHITENED * WHITENED
+        found |= {"conv1.weight": (channels, 3, WHITENED, WHITENED), "bias.bias": (channels,)}
+        for stage in range(STAGES):
+            filters = architecture["width"] * (WIDER if stage else 1)
+            add(f"layer{stage + 1}.0.conv", f"layer{stage + 1}.0.bn", channels, filters, 3)
+            for number in range(1, (architecture["depth"] - 2) // STAGES):
+                add(f"layer{stage + 1}.1.conv{number}", f"layer{stage + 1}.1.bn{number}", filters, filters, 3)
+            channels = filters
+        return found | {"fc.weight": (architecture["classes"], channels), "fc.bias": (architecture["classes"],)}
     width, depth, cifar = architecture["width"], architecture["depth"], architecture["family"] == "resnet_cifar"
     bottlenecks = not cifar and depth in BOTTLENECKS
     projects = not cifar or architecture["shortcut"] == "B"

@@ -7,28 +7,34 @@ import numpy as np
 
 from resnet_np import functional as F
 from resnet_np.errors import InputError
-from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Sequential, Stem
+from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Scale, Sequential, Stem, WhitenedStem
 from resnet_np.precision import PRECISIONS
 
 
 class ResNet(Layer):
     """x (N, 3, H, W) -> logits (N, classes); pictures of any size that the strides leave a pixel of.
 
-    architecture   what `resnet_cifar` or `resnet_imagenet` needs to build it again, and its "family"; kept in checkpoints
-    stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool", "dropout", "fc"
+    architecture   what its family's function, `resnet_cifar` or another, needs to build it again, and its "family"; kept in
+                   checkpoints
+    stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool", "scale",
+                   "dropout", "fc"; not every net has every one
+    scale          what the pooled features are multiplied by
     precision      "float32", or "bf16": pictures are rounded at the entrance, and maps stay bf16 up to the pooled features
     """
 
     def __init__(
-        self, architecture: Mapping[str, Any], stem: Stem, stages: Mapping[str, Layer], features: int, rng: np.random.Generator
+        self, architecture: Mapping[str, Any], stem: Stem | WhitenedStem, stages: Mapping[str, Layer], features: int,
+        rng: np.random.Generator, *, scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.architecture = dict(architecture)
         self.stem = stem
         self._precision = "float32"
         dropout, classes = self.architecture["dropout"], self.architecture["classes"]
+        features_on: dict[str, Layer] = {"scale": Scale(scale)} if scale != 1 else {}
         head: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
-        self.trunk = Sequential(**stages, avgpool=GlobalAveragePool(), **head, fc=Linear(features, classes, rng=rng))
+        self.trunk = Sequential(
+            **stages, avgpool=GlobalAveragePool(), **features_on, **head, fc=Linear(features, classes, rng=rng))
         self.children.update(self.stem.children | self.trunk.children)
         self._learns_from = 0  # the first part whose caches the last forward pass has kept
 

@@ -18,11 +18,13 @@ class SGD:
     weight_decay    added to the gradient, times the weight, a step (He et al. 2015, section 4.2: 1e-4)
     decay           "all" (the paper) or "weights": only parameters whose tag says so, convolutions and linear weights
     rates           what the learning rate is multiplied by, by parameter name; 1 for those it does not name
-    Raises InputError for values outside their range, and for rates of parameters that there are not.
+    decays          what weight_decay is multiplied by, in the same way
+    Raises InputError for values outside their range, and for rates and decays of parameters that there are not.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter], *, momentum: float = 0.9, nesterov: bool = False,
-                 weight_decay: float = 1e-4, decay: str = "all", rates: Mapping[str, float] | None = None) -> None:
+                 weight_decay: float = 1e-4, decay: str = "all", rates: Mapping[str, float] | None = None,
+                 decays: Mapping[str, float] | None = None) -> None:
         if not 0 <= momentum < 1:
             raise InputError(f"SGD: momentum must be in [0, 1), got {momentum}")
         if nesterov and momentum == 0:
@@ -36,14 +38,18 @@ class SGD:
         self._nesterov = nesterov
         self._decay = decay
         self._parameters = dict(parameters)
-        self._rates = {name: float(rate) for name, rate in (rates or {}).items()}
-        if unknown := sorted(self._rates.keys() - self._parameters.keys()):
-            raise InputError(f"SGD: there is a rate for {unknown[0]!r}, but no such parameter")
-        for name, rate in self._rates.items():
-            if not 0 <= rate < np.inf:
-                raise InputError(f"SGD: the rate of {name} must be finite and not negative, got {rate}")
+        self._rates, self._decays = self._factors("rate", rates), self._factors("decay", decays)
         self._velocities = {name: namespace(parameter.data).zeros(parameter.data.shape, parameter.data.dtype)
                             for name, parameter in self._parameters.items()}
+
+    def _factors(self, what: str, given: Mapping[str, float] | None) -> dict[str, float]:
+        factors = {name: float(factor) for name, factor in (given or {}).items()}
+        if unknown := sorted(factors.keys() - self._parameters.keys()):
+            raise InputError(f"SGD: there is a {what} for {unknown[0]!r}, but no such parameter")
+        for name, factor in factors.items():
+            if not 0 <= factor < np.inf:
+                raise InputError(f"SGD: the {what} of {name} must be finite and not negative, got {factor}")
+        return factors
 
     def step(self, lr: float) -> None:
         """Move every parameter that is not frozen, in place, along its gradient, which is left as it is: `kernels/sgd`."""
@@ -54,7 +60,8 @@ class SGD:
             _check_alike(name, parameter, self._velocities[name])
             decays = self._decay == "all" or parameter.decay
             sgd.update(parameter.data, parameter.grad, self._velocities[name], lr=lr * self._rates.get(name, 1.0),
-                       momentum=self._momentum, nesterov=self._nesterov, weight_decay=self._weight_decay if decays else 0.0)
+                       momentum=self._momentum, nesterov=self._nesterov,
+                       weight_decay=self._weight_decay * self._decays.get(name, 1.0) if decays else 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the velocities, by parameter name, in the computer's memory."""

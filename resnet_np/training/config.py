@@ -1,5 +1,6 @@
 """What training from scratch may be told: the net, the recipe, and the presets."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,8 +16,11 @@ class Config(Recipe):
     The defaults are preset `quick`. Raises InputError, in the words of the command line, for a value that makes no sense.
     """
 
-    preset: str = option("quick", "the recipe that the other options change", ("quick", "short", "paper"))
-    model: str = option("resnet20", "resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152")
+    preset: str = option("quick", "the recipe that the other options change", ("quick", "short", "paper", "fast"))
+    model: str = option(
+        "resnet20",
+        "resnet20, resnet56 or another resnet<6n+2>; plain<6n+2>; resnet18, 34, 50, 101, 152; fast8 or another fast<3n+2>",
+    )
     shortcut: Literal["A", "B"] = option("A", "where shapes change: A zeros (the paper), B a 1x1 convolution", ("A", "B"))
     zero_pad: Literal["both", "end"] = option(
         "both", "option A's zero channels: half before and half after, or all after", ("both", "end")
@@ -27,7 +31,11 @@ class Config(Recipe):
     stride_in: Literal["3x3", "1x1"] = option(
         "3x3", "of resnet50, 101, 152: the convolution with the stride, 3x3 (torchvision) or 1x1 (the paper)", ("3x3", "1x1")
     )
-    width: int = option(0, "filters of the first stage; 0: what the net has (16, or 64)")
+    width: int = option(0, "filters of the first stage; 0: what the net has (16; resnet18 ... 152 and fast nets: 64)")
+    bias_rate: float = option(
+        1.0, "learning rate of batch norm's biases, times --lr; their weight decay is divided by it (Jordan 2024: 64)"
+    )
+    muon: float = option(0.0, "learning rate at its highest of convolutions, by Muon (Jordan 2024: 0.24); 0: by SGD, as the rest")
     zero_gamma: bool = option(False, "of resnet18 ... 152: start every block as its shortcut (Goyal 2017)")
 
     def __post_init__(self) -> None:
@@ -39,6 +47,10 @@ class Config(Recipe):
                 refuse(name, getattr(self, name), f"it to be left out: {self.model} has no such choice")
         if family == "imagenet" and depth not in BOTTLENECKS and self.stride_in != type(self).stride_in:
             refuse("stride_in", self.stride_in, f"it to be left out: {self.model} has no bottlenecks")
+        if not 0 < self.bias_rate < math.inf:
+            refuse("bias_rate", self.bias_rate, "a number above 0")
+        if not 0 <= self.muon < math.inf:
+            refuse("muon", self.muon, "a number of at least 0")
         if self.width < 0:
             refuse("width", self.width, "a whole number of at least 0")
 
@@ -47,6 +59,8 @@ class Config(Recipe):
 # short   the yardstick shared with PyTorch: ten epochs of the same recipe.
 # paper   He et al. 2015, section 4.2: 64,000 steps (182.3 epochs of 351), 0.1 divided by 10 after 32,000 and 48,000, everything
 #         decays.
+# fast    Jordan 2024, arXiv 2404.00498 (airbench94), with a shortcut in every stage. His rates are for a sum of losses, and 64
+#         times as high for biases; his decay is a share of the weight a step, which at the rate's peak is ours.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
     "short": {"epochs": 10, "batch_size": 128, "lr": 0.4},
@@ -61,6 +75,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-4,
         "decay": "all",
         "normaliser": "per-pixel",
+    },
+    "fast": {
+        "model": "fast8",
+        "epochs": 10,
+        "batch_size": 500,
+        "lr": 0.73,
+        "warmup": 0.23,
+        "warmup_factor": 0.2,
+        "final_factor": 0.07,
+        "momentum": 0.85,
+        "weight_decay": 1.33e-3,
+        "decay": "all",
+        "bias_rate": 64.0,
+        "label_smoothing": 0.2,
+        "lookahead": 5,
+        "shift": 2,
+        "padding": "reflect",
+        "flip": "alternating",
+        "views": 6,
     },
 }
 # The same section: ResNet-110 needs about 400 steps at 0.01 before it starts to learn at 0.1.

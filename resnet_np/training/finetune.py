@@ -70,6 +70,9 @@ class FinetuneRun(Run):
             rates |= {name: factor ** (len(stages) - 1 - place) for name in stage}
         return {name: rates[name.partition(".")[0]] for name in self.net.named_parameters()}
 
+    def _decays(self) -> dict[str, float]:
+        return {}
+
     def how(self) -> str:
         head = "its own head" if self._keeps_head else f"a new head of {len(self.pictures.classes)} classes"
         frozen = {"none": "nothing frozen", "trunk": "trunk frozen"}.get(

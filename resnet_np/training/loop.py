@@ -139,6 +139,8 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
             smoothing=run.config.label_smoothing,
             rng=generator(run.config.seed, t, "dropout"),
         )
+        if run.lookahead:
+            run.lookahead.step(t)
         unread.append(result)
         pause = interruption.signal or time.perf_counter() - saved > SAVE_SECONDS
         if pause or t == last or len(unread) == READ_STEPS or not on_device(result.loss):
@@ -210,11 +212,12 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     state = run.progress
     last = run.test(run.net)
     run.restore_best()
-    best = run.test(run.net)
+    best = run.test(run.net, views=run.config.views)
     pictures_seen = state.step * run.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {
         "test_accuracy": best.top1,
+        **({} if best.top1_views is None else {"test_accuracy_views": best.top1_views}),
         "last_test_accuracy": last.top1,
         "test_loss": best.loss,
         "last_test_loss": last.loss,
@@ -240,6 +243,8 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         f"test       {best.top1:.2%} with the weights that validation kept (epoch {state.best_epoch}), {last.top1:.2%} with the "
         f"last ({last.count:,} pictures)"
     )
+    if best.top1_views is not None:
+        say(f"           {best.top1_views:.2%} where each answer is the average of six views")
     say("typical    learning what the training pictures have in common, so that predict can tell what is unlike them")
     try:
         run.describe_pictures()

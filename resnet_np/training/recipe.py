@@ -60,12 +60,22 @@ class Recipe:
     )
     dropout: float = option(0.0, "share of the pooled features dropped before the last layer; 0: none")
     label_smoothing: float = option(0.0, "share of every label spread evenly over all classes; 0: none")
-    augment: bool = option(True, "random crop of the picture padded by an eighth of its side, mirrored half the time")
+    lookahead: int = option(
+        0, "average the weights every N steps, over more and more steps (Zhang 2019; Jordan 2024: 5); 0: never"
+    )
+    augment: bool = option(True, "random crop of the padded picture, mirrored half the time")
+    shift: int = option(0, "pixels of padding on each side, by which a crop may move; 0: an eighth of the picture's side")
+    padding: str = option("zeros", "what a crop shows beyond the edge: zeros, or the picture reflected", ("zeros", "reflect"))
+    flip: str = option(
+        "random", "mirror pictures at random in every epoch, or at random in the first and by turns from then on (Jordan 2024)",
+        ("random", "alternating"),
+    )
     cutout: int = option(0, "side in pixels of a square blanked in every picture (DeVries 2017: 16); 0: none")
     mixup: float = option(0.0, "blend pairs of pictures and labels; alpha of the Beta distribution (Zhang 2017: 0.2); 0: none")
     early_stopping: int = option(
         0, "stop after N epochs in a row more than one standard error below the highest validation accuracy; 0: never"
     )
+    views: int = option(1, "6: test also the answer averaged over six views of a picture")
     image_size: int = option(0, "side in pixels to which every picture is resized; 0: as they are (a folder of photos: 32)")
     normaliser: str = option(
         "channel", "subtract and divide by channel, or subtract the mean picture (the paper)", ("channel", "per-pixel")
@@ -95,6 +105,8 @@ class Recipe:
             "max_steps": 0,
             "cutout": 0,
             "early_stopping": 0,
+            "lookahead": 0,
+            "shift": 0,
             "limit_train": 0,
             "image_size": 0,
             "seed": 0,
@@ -104,6 +116,8 @@ class Recipe:
                 refuse(name, getattr(self, name), f"a whole number of at least {least}")
         if self.image_size > LARGEST_IMAGE:
             refuse("image_size", self.image_size, f"at most {LARGEST_IMAGE:,}")
+        if self.views not in (1, 6):
+            refuse("views", self.views, "1 or 6")
         if not 0 < self.lr < math.inf:
             refuse("lr", self.lr, "a number above 0")
         for name in ("weight_decay", "mixup"):

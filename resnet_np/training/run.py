@@ -9,11 +9,13 @@ import numpy as np
 
 from resnet_np import backend
 from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
+from resnet_np.data.resize import resize
 from resnet_np.errors import CheckpointError, InputError
-from resnet_np.layers import Layer
+from resnet_np.layers import BatchNorm2d, Layer, WhitenedStem
+from resnet_np.layers.watch import leaves
 from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
-from resnet_np.optim import SGD
+from resnet_np.optim import SGD, Lookahead, Muon
 from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
@@ -21,6 +23,8 @@ from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run_folder import RunFolder
 from resnet_np.words import one_path
+
+WHITENING = 5000  # training pictures whose patches a whitening is measured on (Jordan 2024, section 3.2)
 
 
 class Loader(Protocol):
@@ -90,6 +94,9 @@ class Run:
             batch_size=self.batch_size,
             seed=config.seed,
             augment=config.augment,
+            shift=config.shift or None,
+            padding=config.padding,
+            flip=config.flip,
             cutout=config.cutout,
             mixup=config.mixup,
             classes=len(pictures.classes),
@@ -97,14 +104,8 @@ class Run:
         )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
-        self.optimiser = SGD(
-            self.net.named_parameters(),
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=config.weight_decay,
-            decay=config.decay,
-            rates=self._rates(),
-        )
+        self.optimiser = self._optimiser()
+        self.lookahead = Lookahead(net_arrays(self.net), every=config.lookahead, total=self.total) if config.lookahead else None
         self.progress = Progress()
 
     def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
@@ -114,7 +115,10 @@ class Run:
             config.model, shortcut=config.shortcut, zero_pad=config.zero_pad, stem=config.stem, stride_in=config.stride_in,
             width=config.width or None, dropout=config.dropout, classes=len(self.pictures.classes), zero_gamma=config.zero_gamma,
             fused=config.fused, seed=config.seed)
-        return net, self._measured(images)
+        normaliser = self._measured(images)
+        if isinstance(net.stem, WhitenedStem):
+            net.stem.whiten(normaliser(resize(images[:WHITENING], self.image_size)))
+        return net, normaliser
 
     def _measured(self, images: np.ndarray) -> Normaliser:
         """The normaliser of the training pictures, as the recipe wants it. CIFAR-10's channels are known."""
@@ -125,9 +129,24 @@ class Run:
                              f"{self.image_size}; leave one of them out")
         return Normaliser.per_pixel(images)
 
+    def _optimiser(self) -> SGD | Muon:
+        config, parameters = self.config, self.net.named_parameters()
+        rate = config.muon / config.lr if isinstance(config, Config) else 0.0
+        filters = {name: parameter for name, parameter in parameters.items() if rate and parameter.data.ndim == 4}
+        sgd = SGD(
+            {name: parameter for name, parameter in parameters.items() if name not in filters}, momentum=config.momentum,
+            nesterov=config.nesterov, weight_decay=config.weight_decay, decay=config.decay, rates=self._rates(),
+            decays=self._decays())
+        return Muon(filters, sgd, rate=rate) if filters else sgd
+
     def _rates(self) -> dict[str, float]:
         """What the learning rate is multiplied by, by parameter name."""
-        return {}
+        rate = cast(Config, self.config).bias_rate
+        return {f"{name}.bias": rate for name, layer in leaves(self.net).items() if isinstance(layer, BatchNorm2d)}
+
+    def _decays(self) -> dict[str, float]:
+        """What the weight decay is multiplied by: less where the rate is higher, so that a step takes the same share of all."""
+        return {name: 1 / rate for name, rate in self._rates().items()}
 
     def how(self) -> str:
         """What of the net learns, in half a line for the user; nothing where everything does, from random weights."""
@@ -190,6 +209,8 @@ class Run:
                                   f"RESNET_NP_MICRO_KERNEL={begun_with}, where the CPU has that")
         load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
+        if self.lookahead:
+            self.lookahead.load_state(checkpoint.averages)
         self.progress = progress
         return path, used
 
@@ -203,9 +224,10 @@ class Run:
             "micro_kernel": arithmetic.micro_kernel(self.config.precision),
             "progress": vars(self.progress),
         }
-        velocities = self.optimiser.state() if resumable else {}
         checkpoint = Checkpoint(
-            self.net, self.normaliser, self.pictures.classes, metadata, velocities, self.image_size, self.crop)
+            self.net, self.normaliser, self.pictures.classes, metadata, image_size=self.image_size, crop=self.crop,
+            velocities=self.optimiser.state() if resumable else {},
+            averages=self.lookahead.state() if resumable and self.lookahead else {})
         save_checkpoint(path, checkpoint, previous=self.folder.previous if resumable else None)
 
     def restore_best(self) -> None:
@@ -234,13 +256,13 @@ class Run:
     def validate(self) -> Evaluation:
         return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
 
-    def test(self, net: ResNet) -> Evaluation:
-        return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels)
+    def test(self, net: ResNet, *, views: int = 1) -> Evaluation:
+        return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels, views)
 
-    def _evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray) -> Evaluation:
+    def _evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray, views: int = 1) -> Evaluation:
         batches = evaluation_batches(
             images, labels, self.normaliser, batch_size=evaluation_batch(self.image_size), image_size=self.image_size)
-        return evaluate(net, batches, classes=len(self.pictures.classes))
+        return evaluate(net, batches, classes=len(self.pictures.classes), views=views)
 
 
 def evaluation_batch(image_size: int) -> int:

@@ -10,7 +10,7 @@ from resnet_np.backend import namespace, on_device, to_host
 from resnet_np.errors import TrainingError
 from resnet_np.layers import Dropout, Layer
 from resnet_np.layers.watch import leaves
-from resnet_np.optim import SGD
+from resnet_np.optim import SGD, Muon
 from resnet_np.training import diagnosis
 from resnet_np.workspace import Workspace
 
@@ -38,8 +38,8 @@ def read(results: list[StepResult]) -> list[StepResult]:
 
 
 def training_step(
-    net: Layer, optimiser: SGD, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace, smoothing: float = 0.0,
-    rng: np.random.Generator | None = None,
+    net: Layer, optimiser: SGD | Muon, x: np.ndarray, labels: np.ndarray, *, lr: float, workspace: Workspace,
+    smoothing: float = 0.0, rng: np.random.Generator | None = None,
 ) -> StepResult:
     """Learn from one batch: x (N, 3, H, W) float32, labels (N,) int64 or distributions (N, K) float32.
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from resnet_np.data import CIFAR10, crop_flip, cutout, mixup
+from resnet_np.data.augment import alternating_mirrors, draw_windows, take_windows
 from resnet_np.errors import InputError
 
 pytestmark = pytest.mark.nojit
@@ -31,6 +32,25 @@ def test_against_the_slow_twin(rng, shape, pad, dtype):
     out = crop_flip(images, np.random.default_rng(1), pad=pad)
     assert out.dtype == dtype and out.flags.c_contiguous
     assert np.array_equal(out, slow_twin(images, np.random.default_rng(1), pad=pad))
+
+
+@pytest.mark.parametrize(("shape", "pad"), [((64, 3, 32, 32), 2), ((5, 1, 4, 9), 3), ((3, 2, 5, 5), 0)])
+def test_a_reflected_edge(rng, shape, pad):
+    images = rng.standard_normal(shape).astype(np.float32)
+    images.setflags(write=False)
+    windows = draw_windows(np.random.default_rng(1), len(images), pad)
+    out = take_windows(images, windows, pad, reflect=True)
+    padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    for n, (down, right, mirror) in enumerate(windows.T):
+        window = padded[n, :, down:down + shape[2], right:right + shape[3]]
+        np.testing.assert_array_equal(out[n], window[:, :, ::-1] if mirror else window)
+
+
+def test_alternating_mirrors_show_both_sides_in_any_two_epochs():
+    epochs = [alternating_mirrors(np.random.default_rng(3), 2000, epoch) for epoch in range(4)]
+    for first, second in itertools.pairwise(epochs):
+        assert (first != second).all()
+    assert abs(int(epochs[0].sum()) - 1000) < 6 * 22.4  # half of them, at random: six standard deviations
 
 
 def test_every_window_and_both_mirrors_occur_about_equally_often():

@@ -41,6 +41,35 @@ def test_an_epoch_shows_no_picture_twice_and_drops_the_partial_batch():
         assert len(set(labels.tolist())) == 48
 
 
+def test_alternating_flips_go_with_the_picture_and_not_with_its_place():
+    """Every picture is dark on the left. The epochs are shuffled; a picture is nevertheless mirrored in every second one."""
+    images = np.zeros((48, 3, 8, 8), np.uint8)
+    images[..., 4:] = 100
+    images[:, 0] += np.arange(48, dtype=np.uint8)[:, None, None]
+    batches = TrainLoader(images, np.arange(48), PLAIN, batch_size=8, seed=0, classes=48, shift=1, padding="reflect",
+                          flip="alternating")
+    seen = []
+    for epoch in range(4):
+        mirrored = np.zeros(48, bool)
+        for i in range(1, 7):
+            x, labels = batches.batch(epoch * 6 + i)
+            mirrored[labels] = x[:, 1, 4, 0] > x[:, 1, 4, 7]
+        seen.append(mirrored)
+    np.testing.assert_array_equal(seen[0], ~seen[1])
+    np.testing.assert_array_equal(seen[0], seen[2])
+    np.testing.assert_array_equal(seen[1], seen[3])
+    assert 10 < seen[0].sum() < 38
+
+
+def test_a_shift_moves_no_further(rng):
+    """Zeros are beyond the edge: a picture of ones, moved by at most a pixel, keeps at least 7 x 7 of them."""
+    images = np.full((64, 3, 8, 8), 255, np.uint8)
+    x, _ = TrainLoader(images, np.zeros(64, np.int64), PLAIN, batch_size=64, seed=0, shift=1).batch(1)
+    assert sorted(set(x[:, 0].sum((1, 2)).tolist())) == [49, 56, 64]
+    with pytest.raises(InputError, match="moves by 8 pixels"):
+        TrainLoader(images, np.zeros(64, np.int64), PLAIN, batch_size=64, seed=0, shift=8)
+
+
 def test_every_epoch_has_its_own_order():
     batches = loader(48)
     first, second = (np.concatenate([batches.batch(epoch * 6 + i)[1] for i in range(1, 7)]) for epoch in range(2))

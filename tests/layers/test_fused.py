@@ -8,7 +8,7 @@ from resnet_np.errors import InputError
 from resnet_np.layers import BatchNorm2d, Conv2d, FusedBasicBlock, FusedSequential, Linear, ReLU, Sequential
 from resnet_np.layers.fused import separately
 from resnet_np.layers.watch import leaves
-from resnet_np.models import resnet_cifar, resnet_imagenet
+from resnet_np.models import resnet_cifar, resnet_fast, resnet_imagenet
 
 pytestmark = pytest.mark.nojit
 
@@ -23,6 +23,8 @@ NETS = {
     "option A": lambda fused: resnet_cifar(8, "A", fused=fused, seed=3),
     "option B": lambda fused: resnet_cifar(8, "B", fused=fused, seed=3),
     "plain": lambda fused: resnet_cifar(8, "none", fused=fused, seed=3),
+    "fast, one convolution a block": lambda fused: resnet_fast(8, width=24, fused=fused, seed=3),
+    "fast, two": lambda fused: resnet_fast(11, width=24, fused=fused, seed=3),
     "bottlenecks": lambda fused: resnet_imagenet(50, width=2, stem="cifar", classes=10, fused=fused, seed=3),
 }
 
@@ -43,7 +45,7 @@ def close(ours, theirs):
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["training", "frozen"])
 def test_a_fused_net_learns_as_its_twin(nets, rng, frozen):
-    x = rng.standard_normal((3, 3, 8, 8))
+    x = rng.standard_normal((3, 3, 10, 10))
     dlogits = rng.standard_normal((3, 10))
     dx = []
     for net in nets:
@@ -62,7 +64,7 @@ def test_a_fused_net_learns_as_its_twin(nets, rng, frozen):
 
 
 def test_evaluation_and_what_is_kept(nets, rng):
-    x = rng.standard_normal((2, 3, 8, 8))
+    x = rng.standard_normal((2, 3, 10, 10))
     plain, kept = (nets[0].forward(x, training=False, keep_cache=keep) for keep in (False, True))
     close(plain, nets[1].forward(x, training=False))
     close(kept, nets[1].forward(x, training=False, keep_cache=True))
@@ -77,7 +79,7 @@ def test_evaluation_and_what_is_kept(nets, rng):
 
 
 def test_a_forward_pass_of_either_kind_goes_back_either_way(rng):
-    net, x, dlogits = resnet_cifar(8, seed=1).astype(np.float64), rng.standard_normal((2, 3, 8, 8)), rng.standard_normal((2, 10))
+    net, x, dlogits = resnet_cifar(8, seed=1).astype(np.float64), rng.standard_normal((2, 3, 10, 10)), rng.standard_normal((2, 10))
     net.forward(x, training=True)
     there = net.backward(dlogits, need_dx=True)
     with separately():

@@ -67,6 +67,32 @@ def test_two_steps_by_hand():
     assert w.data[0] == pytest.approx(0.322225)
 
 
+@pytest.mark.peer
+def test_rates_and_decays_of_their_own_are_pytorchs_groups(torch, rng):
+    parameters = make(rng)
+    theirs = {name: torch.nn.Parameter(torch.from_numpy(p.data.copy())) for name, p in parameters.items()}
+    rates, decays = {"bn.gamma": 64.0, "fc.bias": 0.5}, {"bn.gamma": 1 / 64, "conv.weight": 3.0}
+    peer = torch.optim.SGD([{"params": [t], "lr": 0.01 * rates.get(name, 1), "weight_decay": 0.05 * decays.get(name, 1)}
+                            for name, t in theirs.items()], momentum=0.85, nesterov=True)
+    ours = SGD(parameters, momentum=0.85, nesterov=True, weight_decay=0.05, rates=rates, decays=decays)
+    for _ in range(4):
+        set_gradients(parameters, rng)
+        for name, parameter in parameters.items():
+            theirs[name].grad = torch.from_numpy(parameter.grad.copy())
+        peer.step()
+        ours.step(0.01)
+    for name, parameter in parameters.items():
+        np.testing.assert_allclose(parameter.data, theirs[name].detach().numpy(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["rates", "decays"])
+@pytest.mark.parametrize("factors, words", [({"nobody": 1.0}, "'nobody'"), ({"fc.bias": -1.0}, "got -1.0"),
+                                            ({"fc.bias": float("nan")}, "got nan")])
+def test_factors_that_make_no_sense(rng, kind, factors, words):
+    with pytest.raises(InputError, match=words):
+        SGD(make(rng), **{kind: factors})
+
+
 def test_only_tagged_parameters_decay(rng):
     parameters = make(rng)
     before = {name: p.data.copy() for name, p in parameters.items()}

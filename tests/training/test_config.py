@@ -37,17 +37,33 @@ def test_paper_is_the_papers_recipe():
     assert (deep(400), deep(401)) == pytest.approx((0.01, 0.1))
 
 
+def test_fast_is_airbenchs_recipe():
+    """../shared/peers/torch_airbench.py, whose losses are summed over the batch: its rates are ours divided by the batch size."""
+    config = preset("fast")
+    kilostep = 1024 * (1 + 1 / (1 - 0.85))
+    assert config.lr / config.batch_size == pytest.approx(11.5 / kilostep, rel=0.01)
+    assert config.weight_decay == pytest.approx(0.0153 / 11.5, rel=0.01)
+    assert (config.momentum, config.nesterov, config.decay, config.bias_rate) == (0.85, True, "all", 64)
+    assert (config.label_smoothing, config.lookahead, config.shift, config.padding) == (0.2, 5, 2, "reflect")
+    assert (config.flip, config.views) == ("alternating", 6)
+    rate = config.learning_rates(1000)
+    assert [rate(t) / config.lr for t in (230, 1000)] == pytest.approx([1, 0.07]) and rate(1) / config.lr < 0.21
+
+
 @pytest.mark.parametrize("changes, words", [
     ({"epochs": 0}, "--epochs: got 0"), ({"batch_size": 1}, "--batch-size: got 1"), ({"lr": math.nan}, "--lr: got nan"),
     ({"lr": -1.0}, "--lr: got -1"), ({"lr": math.inf}, "--lr: got inf"), ({"momentum": 1.0}, "--momentum: got 1"),
     ({"weight_decay": -1e-4}, "--weight-decay"), ({"warmup": 1.0}, "--warmup"), ({"milestones": (0.5, 0.4)}, "--milestones"),
     ({"model": "resnet21"}, "resnet20 and resnet26"), ({"model": "vgg"}, "'vgg'"), ({"schedule": "triangle"}, "--schedule"),
-    ({"seed": -1}, "--seed"), ({"momentum": 0.0}, "--no-nesterov"), ({"preset": "fast"}, "--preset: got fast"),
+    ({"seed": -1}, "--seed"), ({"momentum": 0.0}, "--no-nesterov"), ({"preset": "slow"}, "--preset: got slow"),
     ({"dropout": 1.0}, "--dropout: got 1.0"), ({"label_smoothing": -0.1}, "--label-smoothing: got -0.1"),
     ({"cutout": -1}, "--cutout: got -1"), ({"mixup": math.inf}, "--mixup: got inf"), ({"mixup": math.nan}, "--mixup: got nan"),
     ({"early_stopping": -1}, "--early-stopping: got -1"), ({"model": "plain20", "shortcut": "B"}, "plain20 has no such choice"),
     ({"stem": "imagenet"}, "--stem: got imagenet, expected it to be left out: resnet20 has no such choice"),
     ({"model": "resnet18", "zero_pad": "end"}, "resnet18 has no such choice"), ({"width": -1}, "--width: got -1"),
+    ({"views": 2}, "--views: got 2, expected 1 or 6"), ({"bias_rate": 0.0}, "--bias-rate: got 0"),
+    ({"shift": -1}, "--shift: got -1"), ({"lookahead": -1}, "--lookahead: got -1"), ({"model": "fast9"}, "fast8 and fast11"), ({"flip": "never"}, "--flip: got never"),
+    ({"muon": -1.0}, "--muon: got -1"), ({"padding": "edge"}, "--padding: got edge"), ({"model": "fast8", "shortcut": "B"}, "fast8 has no such choice"),
     ({"precision": "fp16"}, "--precision: got fp16, expected one of float32, bf16"),
 ])
 def test_nonsense_is_refused(changes, words):

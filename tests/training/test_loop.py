@@ -12,7 +12,7 @@ from resnet_np.data import Normaliser
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import load_checkpoint
 from resnet_np.optim.selection import kept_epoch
-from resnet_np.training import RunFolder, loop, report
+from resnet_np.training import RunFolder, loop, preset, report
 from resnet_np.training.loop import train
 from resnet_np.training.run import Run
 from resnet_np.workspace import Workspace
@@ -114,6 +114,24 @@ def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monk
 
 
 @pytest.mark.nojit
+def test_a_fast_net_stopped_within_an_epoch_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch):
+    """Slow weights, alternating flips and the whitening are those of the run, not of the session."""
+    fast = preset("fast", width=24, epochs=2, batch_size=16, lr=0.05, image_size=16, lookahead=3)
+    with RunFolder.open(tmp_path / "whole", resume=False) as whole:
+        result, lines = run(fast, pictures, whole)
+    assert 0 <= result["test_accuracy_views"] <= 1 and any("six views" in line for line in lines)
+    stop_at_step(monkeypatch, 5)
+    with RunFolder.open(tmp_path / "halved", resume=False) as halved, pytest.raises(KeyboardInterrupt):
+        run(fast, pictures, halved)
+    monkeypatch.undo()
+    with RunFolder.open(halved.path, resume=True) as halved:
+        run(fast, pictures, halved, resume=True)
+    assert same(weights(whole.last), weights(halved.last))
+    assert load_checkpoint(whole.last).averages.keys() == weights(whole.last).keys()
+    assert not load_checkpoint(whole.best).averages  # which nobody resumes
+
+
+@pytest.mark.nojit
 def test_a_signal_too_late_for_one_step_is_obeyed_after_the_next(recipe, pictures, folder, monkeypatch):
     """Never without saving. On a device most of the time is spent in `read`."""
     read, calls = loop.read, []
@@ -150,7 +168,7 @@ def stop_at_step(monkeypatch, count):
 def test_the_test_set_is_read_once(recipe, pictures, folder, monkeypatch):
     seen = []
     test = loop.Run.test
-    monkeypatch.setattr(loop.Run, "test", lambda self, net: seen.append(self.progress.step) or test(self, net))
+    monkeypatch.setattr(loop.Run, "test", lambda self, net, **more: seen.append(self.progress.step) or test(self, net, **more))
     run(recipe(), pictures, folder)
     assert seen == [8, 8]  # the last weights and those that were kept, after the last step
 
@@ -309,7 +327,8 @@ def test_early_stopping_goes_back_to_the_weights_that_were_kept(recipe, pictures
     monkeypatch.setattr(loop.Run, "validate", lambda self: dataclasses.replace(validate(self), top1=next(accuracies)))
     tested = []
     test = loop.Run.test
-    monkeypatch.setattr(loop.Run, "test", lambda self, net: tested.append(net.stem.conv1.weight.data.copy()) or test(self, net))
+    monkeypatch.setattr(
+        loop.Run, "test", lambda self, net, **more: tested.append(net.stem.conv1.weight.data.copy()) or test(self, net, **more))
     result, lines = run(recipe(epochs=9, early_stopping=3), pictures, folder)
     assert (result["epochs"], result["best_epoch"], result["stopped_early"]) == (5, 2, True)
     assert "stopping   early: 3 epochs in a row stayed more than one standard error below the highest" in lines

@@ -1,0 +1,106 @@
+"""Muon: filters move by the nearest orthogonal matrix to their velocity.
+
+Jordan 2024, "Muon: an optimizer for hidden layers in neural networks". A gradient of filters is dominated by a few directions. With
+all of its singular values made 1 the rare ones count as much, and a step changes what a layer computes as much in every direction.
+What is no filter (biases, the head) learns by SGD, as in airbench94_muon, whose settings these are.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from resnet_np.backend import like, namespace, to_host
+from resnet_np.errors import CheckpointError, InputError
+from resnet_np.functional.parameter import Parameter
+from resnet_np.kernels import conv
+from resnet_np.optim.sgd import SGD
+
+MOMENTUM = 0.6  # weight of the old velocity in the new one, a step
+STEPS = 3  # of Newton and Schulz: singular values come out between 0.5 and 1.2 or so, which is near enough
+# The quintic polynomial a s + b s^3 + c s^5 that pulls small singular values up fastest (Jordan 2024)
+A, B, C = 3.4445, -4.7750, 2.0315
+
+
+class Muon:
+    """Nesterov momentum whose step is made orthogonal, for filters; SGD for everything else.
+
+    filters   by name: (F, C, KH, KW), each taken as a matrix (F, C KH KW). Before a step it is scaled to the norm sqrt(F), so that
+              it needs no decay. Frozen ones stay as they are
+    others    the optimiser of the other parameters
+    rate      the filters' learning rate as a multiple of the one that `step` is given
+    Raises InputError for parameters that are no filters, and unless rate is above 0.
+    """
+
+    def __init__(self, filters: Mapping[str, Parameter], others: SGD, *, rate: float) -> None:
+        if not 0 < rate < np.inf:
+            raise InputError(f"Muon: rate must be a number above 0, got {rate}")
+        for name, parameter in filters.items():
+            if parameter.data.ndim != 4:
+                raise InputError(f"Muon: {name} {parameter.data.shape} is no set of filters, expected (F, C, KH, KW)")
+        self._filters, self._others, self._rate = dict(filters), others, float(rate)
+        self._velocities = {name: namespace(parameter.data).zeros_like(parameter.data) for name, parameter in filters.items()}
+
+    def step(self, lr: float) -> None:
+        """Move every parameter that is not frozen, in place, along its gradient, which is left as it is."""
+        self._others.step(lr)
+        for name, parameter in self._filters.items():
+            if parameter.frozen:
+                continue
+            w, velocity = parameter.data, self._velocities[name]
+            velocity *= MOMENTUM
+            velocity += parameter.grad
+            ahead = (parameter.grad + MOMENTUM * velocity).reshape(len(w), -1)
+            w *= len(w) ** 0.5 / _norm(w)
+            w -= float(lr) * self._rate * orthogonalised(ahead).reshape(w.shape)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of the velocities, by parameter name, in the computer's memory."""
+        return self._others.state() | {name: to_host(velocity.copy()) for name, velocity in self._velocities.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over velocities from `state()`. Raises CheckpointError, and changes nothing, if they do not fit."""
+        for name, velocity in self._velocities.items():
+            saved = state.get(name)
+            if saved is None or saved.shape != velocity.shape or saved.dtype != velocity.dtype:
+                found = "missing" if saved is None else f"{saved.dtype} {saved.shape}"
+                raise CheckpointError(f"Muon: the saved velocity of {name} is {found}, expected {velocity.dtype} {velocity.shape}")
+        self._others.load_state({name: array for name, array in state.items() if name not in self._velocities})
+        for name, velocity in self._velocities.items():
+            velocity[...] = like(state[name], velocity)
+
+
+def orthogonalised(matrix: np.ndarray, steps: int = STEPS) -> np.ndarray:
+    """matrix (M, K) -> about U V^T of its singular value decomposition U S V^T: the same directions, each as strong as the others.
+
+    By the iteration of Newton and Schulz, which needs products alone: X <- a X + b (X X^T) X + c (X X^T)^2 X leaves U and V as they
+    are and sends each singular value s to a s + b s^3 + c s^5. It begins with X = matrix / |matrix|, where all s are at most 1. A
+    matrix of zeros stays one.
+    """
+    x = matrix / (_norm(matrix) + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    if tall:  # the smaller of X X^T and X^T X
+        x = namespace(x).ascontiguousarray(x.T)
+    for _ in range(steps):
+        gram = _times_transposed(x)
+        x = A * x + _times(B * gram + C * _times(gram, gram), x)
+    return namespace(x).ascontiguousarray(x.T) if tall else x
+
+
+def _norm(array: np.ndarray) -> float:
+    """The square root of the sum of the squares, summed in float64."""
+    return float((array.astype(np.float64) ** 2).sum()) ** 0.5
+
+
+# A product of matrices is a convolution of one picture by filters of one pixel, for which there are kernels of every kind, without
+# BLAS, whose sums would depend on the number of threads.
+
+
+def _times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (M, K), b (K, N) -> a b (M, N)."""
+    return conv.forward(b[None, :, None], a[..., None, None], stride=1, pad=0)[0, :, 0]
+
+
+def _times_transposed(a: np.ndarray) -> np.ndarray:
+    """a (M, K) -> a a^T (M, M): the gradient of M filters of one pixel, from M channels of K pixels and as many gradients."""
+    picture = a[None, :, None]
+    return conv.weight_grad(picture, picture, w_shape=(len(a), len(a), 1, 1), stride=1, pad=0)[..., 0, 0]
