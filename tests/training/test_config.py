@@ -62,8 +62,9 @@ def test_fast_is_airbenchs_recipe():
     ({"stem": "imagenet"}, "--stem: got imagenet, expected it to be left out: resnet20 has no such choice"),
     ({"model": "resnet18", "zero_pad": "end"}, "resnet18 has no such choice"), ({"width": -1}, "--width: got -1"),
     ({"views": 2}, "--views: got 2, expected 1 or 6"), ({"bias_rate": 0.0}, "--bias-rate: got 0"),
-    ({"shift": -1}, "--shift: got -1"), ({"lookahead": -1}, "--lookahead: got -1"), ({"model": "fast9"}, "fast8 and fast11"), ({"flip": "never"}, "--flip: got never"),
-    ({"muon": -1.0}, "--muon: got -1"), ({"padding": "edge"}, "--padding: got edge"), ({"model": "fast8", "shortcut": "B"}, "fast8 has no such choice"),
+    ({"shift": -1}, "--shift: got -1"), ({"lookahead": -1}, "--lookahead: got -1"), ({"model": "fast9"}, "fast8 and fast11"),
+    ({"flip": "never"}, "--flip: got never"), ({"muon": -1.0}, "--muon: got -1"), ({"padding": "edge"}, "--padding: got edge"),
+    ({"model": "fast8", "shortcut": "B"}, "fast8 has no such choice"),
     ({"precision": "fp16"}, "--precision: got fp16, expected one of float32, bf16"),
 ])
 def test_nonsense_is_refused(changes, words):

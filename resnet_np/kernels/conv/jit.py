@@ -1,9 +1,9 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
 3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); maps whose rows do not suit, as of
-4, 14 and 28 pixels in single precision, are widened by zeros for it. Other rows of whole half-vectors are read straight from the
-padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the forward pass to the same bits as direct.py,
-the gradients of a stride above 1, or of many channels, in another order of summation. Below are the tiles:
+4, 14 and 31 pixels in single precision, are widened by zeros for it, and the smallest lie side by side. Other rows of whole
+half-vectors are read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the forward
+pass to the same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation. Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -15,6 +15,8 @@ All three products are the same register-tiled `multiply_tile`:
 
 Threads share images, for the weight gradient also channels, never sums: the bits are the same for any number of threads.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import get_num_threads, get_thread_id, prange
@@ -62,8 +64,8 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
     if winograd.suits(w_shape, stride, *dout.shape[2:], x.dtype):
         return winograd.weight_grad(dout, x, pad=pad)
-    if extra := _widening(w_shape, stride, dout.shape, x.dtype, DEAR):
-        return winograd.weight_grad(_widened(dout, extra), _widened(x, extra), pad=pad)
+    if wide := _widening(w_shape, stride, pad, dout.shape, x.dtype, DEAR):
+        return winograd.weight_grad(_widened(dout, wide), _widened(x, wide), pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
@@ -96,37 +98,46 @@ def correlate(x, w, stride, pad_h, pad_w, finish):
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
     if winograd.suits(w.shape, stride, oh, ow, x.dtype):
         return winograd.correlate(x, w, pad_h, pad_w, finish)
-    if extra := _widening(w.shape, stride, (len(x), len(w), oh, ow), x.dtype, 1):
-        wide = winograd.correlate(_widened(x, extra), w, pad_h, pad_w, nothing(x.dtype))
+    if wide := _widening(w.shape, stride, pad_w, (len(x), len(w), oh, ow), x.dtype, 1):
+        found = winograd.correlate(_widened(x, wide), w, pad_h, pad_w, nothing(x.dtype))
         out = empty((len(x), len(w), oh, ow), x.dtype)
-        _narrow(wide, finish, out, out.reshape(len(x), len(w), -1))
+        _narrow(found, wide.columns // wide.maps, finish, out, out.reshape(len(x), len(w), -1))
         return out
     if direct.fits(ow, x.dtype):
         return direct.correlate(x, w, stride, pad_h, pad_w, finish)
     return _correlate(x, w, stride, pad_h, pad_w, finish)
 
 
-def _widening(w_shape, stride, out_shape, dtype, dear):
-    """(rows, columns) of zeros below and to the right of maps with which Winograd's sums suit them, and pay; None: they do not.
+class Wide(NamedTuple):
+    rows: int  # more than a map has
+    columns: int  # of a wide map
+    maps: int  # side by side in a wide map
 
-    4x4 maps become 4x8, 14x14 maps 14x16: at most half of the products are of zeros. Padding puts the same zeros there, so that the
-    results are the same. What it takes to transform the filters must be spread over enough pixels: `dear` times the channels.
+
+def _widening(w_shape, stride, pad_w, out_shape, dtype, dear):
+    """How to put maps into wider ones, zeros elsewhere, which Winograd's sums suit, if that pays; None: it does not.
+
+    4x4 maps become 4x8, 14x14 maps 14x16; of 3x3 maps two become 4x8, with a column of zeros behind each, which is their padding:
+    at most half of the products are of zeros. Padding puts the same zeros there, so that the results are the same. What it takes
+    to transform the filters must be spread over enough pixels: `dear` times the channels.
     """
     images, filters, oh, ow = out_shape
-    high, wide = _round_up(oh, 2), _round_up(ow, VECTOR_BYTES // np.dtype(dtype).itemsize // 2)
-    if high * wide > MOST_WASTE * oh * ow or images * oh * ow < dear * max(filters, w_shape[1]):
+    half = VECTOR_BYTES // np.dtype(dtype).itemsize // 2
+    high, wide = _round_up(oh, 2), _round_up(ow, half)
+    maps = max(1, half >> ow.bit_length()) if pad_w == 1 else 1  # each a power of two columns, more than its own
+    if high * wide > MOST_WASTE * oh * ow * maps or images * oh * ow < dear * max(filters, w_shape[1]):
         return None
     if not winograd.suits(w_shape, stride, high, wide, dtype):
         return None
-    return high - oh, wide - ow
+    return Wide(high - oh, wide, maps)
 
 
-def _widened(maps, extra):
-    """A copy of maps (N, C, H, W) with zeros below and to the right."""
-    images, channels, height, width = maps.shape
-    wide = empty((images, channels, height + extra[0], width + extra[1]), maps.dtype)
-    _widen(maps, wide)
-    return wide
+def _widened(maps, wide):
+    """The maps (N, C, H, W) in wide ones, zeros below and to the right of each."""
+    images, channels, height, _ = maps.shape
+    found = empty((-(-images // wide.maps), channels, height + wide.rows, wide.columns), maps.dtype)
+    _widen(maps, wide.columns // wide.maps, found)
+    return found
 
 
 def _correlate(x, w, stride, pad_h, pad_w, finish):
@@ -163,18 +174,25 @@ def _zero_padded(matrix, rows, columns):
 
 
 @parallel
-def _widen(maps, wide):
-    """maps (N, C, H, W) -> the upper left corner of wide, zeros elsewhere."""
-    for n in prange(len(maps)):
-        wide[n] = 0
-        wide[n, :, :maps.shape[2], :maps.shape[3]] = maps[n]
+def _widen(maps, cell, wide):
+    """maps (N, C, H, W), side by side, each `cell` columns from the one before it -> wide, zeros elsewhere."""
+    height, width = maps.shape[2:]
+    side = wide.shape[3] // cell
+    for m in prange(len(wide)):
+        wide[m] = 0
+        for n in range(m * side, min(m * side + side, len(maps))):
+            left = n % side * cell
+            wide[m, :, :height, left:left + width] = maps[n]
 
 
 @parallel
-def _narrow(wide, finish, out, planes):
-    """The upper left corner of wide -> out (N, F, OH, OW), image by image, and finished; planes (N, F, OH*OW) is out too."""
+def _narrow(wide, cell, finish, out, planes):
+    """The maps in wide -> out (N, F, OH, OW), image by image, and finished; planes (N, F, OH*OW) is out too."""
+    height, width = out.shape[2:]
+    side = wide.shape[3] // cell
     for n in prange(len(out)):
-        out[n] = wide[n, :, :out.shape[2], :out.shape[3]]
+        left = n % side * cell
+        out[n] = wide[n // side, :, :height, left:left + width]
         finish_image(planes, n, finish)
 
 

@@ -64,6 +64,15 @@ def test_it_is_as_exact_as_the_direct_convolution(rng, channels, side):
         assert ours < 5e-6 and ours < 10 * straight
 
 
+def test_images_side_by_side_do_not_touch(rng):
+    x, w, _ = drawn(rng, (4, 8, 8, 3, 3, 1), np.float32)
+    before = jit.forward(x, w, stride=1, pad=1)
+    x[1] = np.nan
+    after = jit.forward(x, w, stride=1, pad=1)
+    assert np.isnan(after[1]).all()
+    np.testing.assert_array_equal(after[[0, 2, 3]], before[[0, 2, 3]])
+
+
 def test_nan_is_seen(rng):
     x, w, dout = drawn(rng, (2, 8, 8, 8, 8, 1), np.float32)
     x[1, 3, 4, 5] = np.nan
@@ -72,14 +81,16 @@ def test_nan_is_seen(rng):
     assert np.isnan(jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1)[:, 3]).all()
 
 
-# N, C, F, H, W: rows and columns of zeros are needed, one of them, and so many channels for so few pixels that it does not pay
+# N, C, F, H, W: rows and columns of zeros are needed, one of them, several maps fit side by side, and so many channels for so few
+# pixels that it does not pay
 @pytest.mark.parametrize("case, pays", [((3, 9, 10, 4, 4), True), ((2, 8, 8, 7, 7), True), ((2, 8, 9, 14, 14), True),
-                                        ((2, 12, 8, 5, 6), True), ((1, 40, 8, 4, 4), False)], ids=str)
+                                        ((2, 12, 8, 5, 6), True), ((5, 9, 10, 3, 3), True), ((8, 9, 10, 2, 2), True),
+                                        ((1, 40, 8, 4, 4), False)], ids=str)
 def test_maps_that_are_widened(rng, case, pays):
     """The same convolution, and the same statistics of what it gives: those of the zeros are left out."""
     images, channels, filters, height, width = case
     x, w, dout = drawn(rng, (*case, 1), np.float32)
-    assert (jit._widening(w.shape, 1, dout.shape, np.float32, 1) is not None) == pays
+    assert (jit._widening(w.shape, 1, 1, dout.shape, np.float32, 1) is not None) == pays
     for ours, exact in ((jit.forward(x, w, stride=1, pad=1), array.forward(x, w, stride=1, pad=1)),
                         (jit.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1),
                          array.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1)),
