@@ -4,10 +4,11 @@ import argparse
 from typing import NoReturn
 
 from resnet_np import __version__, console
-from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, predict, show, summary, train
+from resnet_np.cli import bench, convert, doctor, evaluate, export, finetune, gradcheck, plan, predict, show, summary, train
 
 COMMANDS = {
     "train": train,
+    "plan": plan,
     "finetune": finetune,
     "evaluate": evaluate,
     "predict": predict,

@@ -79,12 +79,12 @@ def check_resume(options: argparse.Namespace) -> None:
         raise InputError("--resume: which run? name its folder with --out RUN")
 
 
-def carry_out(run: "Run", options: argparse.Namespace) -> None:
-    """Train to the end; stopped, say how to go on."""
+def carry_out(run: "Run", options: argparse.Namespace, *, forecast: bool = True) -> None:
+    """Train to the end; stopped, say how to go on. forecast: measure first how long it will take."""
     from resnet_np.training import loop
 
     try:
-        loop.carry_out(run, resume=options.resume, say=say, progress=bar(options))
+        loop.carry_out(run, resume=options.resume, say=say, progress=bar(options), forecast=forecast)
     except (KeyboardInterrupt, SystemExit):
         if run.folder.holds_run():
             say(f"stopped    the run is saved; go on with: resnet-np {options.command} --resume --out {run.folder.path}")

@@ -1,39 +1,72 @@
 """resnet-np train"""
 
 import argparse
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from resnet_np.cli import options as shared
-from resnet_np.cli import runs
+from resnet_np.cli import plan, runs
+from resnet_np.errors import InputError
+
+if TYPE_CHECKING:
+    from resnet_np.training import Config
 
 HELP = "train a ResNet from scratch, on CIFAR-10 or a folder of pictures"
+DECIDED = ("preset", "model", "width", "epochs", "max_steps")  # by --minutes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from resnet_np.training.config import Config
 
+    parser.add_argument(
+        "--minutes", type=plan.minutes, metavar="N",
+        help="the best net that this time can buy, from the first second to the last: measures this machine, and chooses net, "
+        "recipe and epochs (resnet-np plan shows among which)")
     runs.add_arguments(parser, Config)
 
 
 def run(options: argparse.Namespace) -> None:
+    start = time.perf_counter()
     shared.apply_machine(options)
     if options.resume:
         _resume(options)
     else:
-        _start(options)
+        _start(options, start)
 
 
-def _start(options: argparse.Namespace) -> None:
+def _start(options: argparse.Namespace, start: float) -> None:
     import data_tools
     from resnet_np.training import Config, RunFolder, preset
     from resnet_np.training.run import Run
 
     changes = runs.changes(options, Config)
-    config = preset(changes.pop("preset", "quick"), **changes)
+    if options.minutes and (clash := [name for name in DECIDED if name in changes]):
+        raise InputError(f"--minutes: it decides --{clash[0].replace('_', '-')} itself; leave one of them out")
+    config = preset("fast" if options.minutes else changes.pop("preset", "quick"), **changes)
     pictures = data_tools.find(options.data, say=runs.say, progress=runs.bar(options), image_size=config.image_size or None)
+    if options.minutes:
+        config = _chosen(options.minutes, start, config, changes, pictures)
     path = options.out or RunFolder.fresh(Path("runs"), f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}")
     with RunFolder.open(path, resume=False) as folder:
-        runs.carry_out(Run(config, pictures, folder), options)
+        runs.carry_out(Run(config, pictures, folder), options, forecast=not options.minutes)
+
+
+def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, Any], pictures: Any) -> "Config":
+    """The recipe for so many minutes on this machine and these pictures, which is said."""
+    from resnet_np.data import train_validation_split
+    from resnet_np.training import plan as planning
+    from resnet_np.training import report
+
+    train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
+    count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
+    precision = changes.get("precision", planning.precision())
+    with report.compiling_announced(runs.say):
+        speeds = planning.measure_all(classes=len(pictures.classes), in_precision=precision,
+                                      image_size=config.image_size or pictures.train_images.shape[2])
+    choice = planning.best(speeds, plan.budget(minutes, start), count, **(changes | {"precision": precision}))
+    runs.say(plan.describe(choice, count, on_cifar10=pictures.name == "cifar10"))
+    return choice.config
 
 
 def _resume(options: argparse.Namespace) -> None:
@@ -42,6 +75,8 @@ def _resume(options: argparse.Namespace) -> None:
     from resnet_np.training.run import Run
 
     runs.check_resume(options)
+    if options.minutes:
+        raise InputError("--minutes: a run that is resumed keeps the recipe that it was started with; leave it out")
     with RunFolder.open(options.out, resume=True) as folder:
         config, checkpoint = runs.recipe_to_resume(options, folder, Config)
         spec = shared.data_spec(options.data, checkpoint.metadata.get("dataset", {}))

@@ -78,11 +78,11 @@ def orthogonalised(matrix: np.ndarray, steps: int = STEPS) -> np.ndarray:
     """
     x = matrix / (_norm(matrix) + 1e-7)
     tall = x.shape[0] > x.shape[1]
-    if tall:  # the smaller of X X^T and X^T X
-        x = namespace(x).ascontiguousarray(x.T)
+    x = _pictures(x.T if tall else x)  # the smaller of X X^T and X^T X
     for _ in range(steps):
         gram = _times_transposed(x)
-        x = A * x + _times(B * gram + C * _times(gram, gram), x)
+        x = A * x + _times(B * gram + C * _times_transposed(_pictures(gram)), x)  # gram is symmetric
+    x = x[:, :, 0].transpose(1, 0, 2).reshape(x.shape[1], -1)
     return namespace(x).ascontiguousarray(x.T) if tall else x
 
 
@@ -91,16 +91,22 @@ def _norm(array: np.ndarray) -> float:
     return float((array.astype(np.float64) ** 2).sum()) ** 0.5
 
 
-# A product of matrices is a convolution of one picture by filters of one pixel, for which there are kernels of every kind, without
-# BLAS, whose sums would depend on the number of threads.
+# A product of matrices is a convolution by filters of one pixel, for which there are kernels of every kind, in all threads and
+# without BLAS, whose sums would depend on their number. The columns of X are the pixels, of M channels, of pictures one pixel high.
 
 
-def _times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (M, K), b (K, N) -> a b (M, N)."""
-    return conv.forward(b[None, :, None], a[..., None, None], stride=1, pad=0)[0, :, 0]
+def _pictures(x: np.ndarray) -> np.ndarray:
+    """x (M, K) -> (n, M, 1, K / n): as many pictures as a 3x3 filter has taps, where that divides K."""
+    count = next(count for count in (9, 8, 4, 2, 1) if x.shape[1] % count == 0)
+    return namespace(x).ascontiguousarray(x.reshape(len(x), count, -1).transpose(1, 0, 2)[:, :, None])
 
 
-def _times_transposed(a: np.ndarray) -> np.ndarray:
-    """a (M, K) -> a a^T (M, M): the gradient of M filters of one pixel, from M channels of K pixels and as many gradients."""
-    picture = a[None, :, None]
-    return conv.weight_grad(picture, picture, w_shape=(len(a), len(a), 1, 1), stride=1, pad=0)[..., 0, 0]
+def _times(a: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """a (M, M), X as pictures -> a X, as pictures."""
+    return conv.forward(pictures, a[..., None, None], stride=1, pad=0)
+
+
+def _times_transposed(pictures: np.ndarray) -> np.ndarray:
+    """X as pictures -> X X^T (M, M): what the gradient of M filters would be, with X for input and for gradient."""
+    channels = pictures.shape[1]
+    return conv.weight_grad(pictures, pictures, w_shape=(channels, channels, 1, 1), stride=1, pad=0)[..., 0, 0]

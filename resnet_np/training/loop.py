@@ -37,12 +37,15 @@ def train(
     return carry_out(Run(config, pictures, folder), resume=resume, say=say, progress=progress)
 
 
-def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
+def carry_out(
+    run: Run, *, resume: bool, say: Callable[[str], None], progress: bool, forecast: bool = True
+) -> dict[str, Any]:
     """Train to the end, or until Ctrl-C -> what result.json holds.
 
-    say is given every line for the user; progress shows a bar. Raises InputError for a configuration that does not fit the data,
-    CheckpointError for a run that cannot be begun or resumed, TrainingError for one that failed on its way (numbers that are not
-    finite, a full disk), and KeyboardInterrupt after Ctrl-C or SystemExit after SIGTERM, once the step is finished and saved.
+    say is given every line for the user; progress shows a bar; forecast takes a few steps to tell how long the run will take.
+    Raises InputError for a configuration that does not fit the data, CheckpointError for a run that cannot be begun or resumed,
+    TrainingError for one that failed on its way (numbers that are not finite, a full disk), and KeyboardInterrupt after Ctrl-C or
+    SystemExit after SIGTERM, once the step is finished and saved.
     """
     config, folder = run.config, run.folder
     if resume:
@@ -53,12 +56,12 @@ def carry_out(run: Run, *, resume: bool, say: Callable[[str], None], progress: b
         run.save(folder.last, resumable=True)
     try:
         with report.compiling_announced(say):
-            return _to_the_end(run, say, progress)
+            return _to_the_end(run, say, progress, forecast)
     except backend.out_of_memory() as error:
         raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
 
 
-def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[str, Any]:
+def _to_the_end(run: Run, say: Callable[[str], None], progress: bool, forecast: bool) -> dict[str, Any]:
     config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
     if backend.current() == "numba":
@@ -66,7 +69,8 @@ def _to_the_end(run: Run, say: Callable[[str], None], progress: bool) -> dict[st
 
         compile.get_help(config.precision)
     run.prepare(say)
-    report.forecast(run, say)
+    if forecast:
+        report.forecast(run, say)
     try:
         _epochs(run, say, progress)
         return _finish(run, say)
@@ -209,10 +213,13 @@ def _write_records(run: Run, say: Callable[[str], None]) -> None:
 
 def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     """The test set is read here, and only here: for the last weights and, once they are restored, for those that were kept."""
-    state = run.progress
-    last = run.test(run.net)
-    run.restore_best()
-    best = run.test(run.net, views=run.config.views)
+    state, views = run.progress, run.config.views
+    if state.best_epoch == len(state.records):  # the last weights are those that were kept
+        last = best = run.test(run.net, views=views)
+    else:
+        last = run.test(run.net)
+        run.restore_best()
+        best = run.test(run.net, views=views)
     pictures_seen = state.step * run.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {

@@ -1,0 +1,83 @@
+"""What is chosen for the time at hand, from made-up speeds and accuracies; and that the real table and the real machine fit in."""
+
+import pytest
+
+from resnet_np import backend
+from resnet_np.errors import InputError
+from resnet_np.training import plan
+from resnet_np.training.measured import MEASURED, Measured
+from resnet_np.training.plan import Pictures, Speed
+
+pytestmark = pytest.mark.nojit
+
+COUNT = Pictures(45_000, 5_000, 10_000)
+SMALL = Measured("small", "fast8", 32, {2: (0.70, 0.72), 8: (0.80,)})
+LARGE = Measured("large", "fast8", 64, {4: (0.82,), 16: (0.90, 0.92)}, {"muon": 0.1})
+SPEEDS = {"small": Speed(0.001, 0.0003), "large": Speed(0.004, 0.001)}
+
+
+@pytest.fixture(autouse=True)
+def two_recipes(monkeypatch):
+    monkeypatch.setattr(plan, "MEASURED", (SMALL, LARGE))
+
+
+def test_seconds_by_hand():
+    """Two epochs of training; two validations; seven views of the test pictures; twice 10,000 and 5,000 pictures for what is typical."""
+    expected = 2 * 45_000 * 0.001 + (2 * 5_000 + 70_000 + 30_000) * 0.0003 + 2 * plan.EPOCH + plan.FIXED
+    assert plan.seconds_of(SPEEDS["small"], 2, COUNT) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seconds", [80, 200, 333.3, 5_000])
+def test_as_many_epochs_as_fit_and_no_tenth_more(seconds):
+    epochs = plan.epochs_within(SPEEDS["small"], seconds, COUNT)
+    assert plan.seconds_of(SPEEDS["small"], epochs, COUNT) <= seconds < plan.seconds_of(SPEEDS["small"], epochs + 0.1, COUNT)
+
+
+def test_what_is_expected_between_two_measured_numbers():
+    assert plan.expectation(SMALL, 2) == pytest.approx(0.71) and plan.expectation(SMALL, 8) == pytest.approx(0.80)
+    assert plan.expectation(SMALL, 4) == pytest.approx(0.755)  # half way, by the logarithm
+    assert plan.expectation(SMALL, 20) == pytest.approx(0.80) and plan.expectation(SMALL, 1.9) is None
+
+
+@pytest.mark.parametrize("seconds, name, epochs", [
+    (60, "small", None),  # less than was ever measured
+    (250, "small", None), (1_000, "large", None), (10_000, "large", 16)])
+def test_the_recipe_of_the_highest_expectation(seconds, name, epochs):
+    choice = plan.best(SPEEDS, seconds, COUNT)
+    assert choice.recipe.name == name and choice.seconds <= seconds
+    assert (choice.expected is None) == (seconds == 60)
+    if epochs:  # no more than was measured: what more would give nobody knows
+        assert choice.epochs == epochs and choice.config.epochs == epochs and not choice.config.max_steps
+
+
+def test_the_choice_is_a_recipe_with_a_part_of_an_epoch_as_steps():
+    choice = plan.best(SPEEDS, 1_000, COUNT, seed=3, batch_size=100)
+    config = choice.config
+    assert (config.preset, config.model, config.width, config.muon, config.seed) == ("fast", "fast8", 64, 0.1, 3)
+    assert config.epochs == -(-choice.epochs // 1) and config.total_steps(450) == int(choice.epochs * 450)
+
+
+def test_no_time_at_all():
+    with pytest.raises(InputError, match="20 seconds are left"):
+        plan.best(SPEEDS, 20, COUNT)
+
+
+def test_the_table_says_how_many_runs_there_were():
+    with backend.using("numpy"):
+        lines = plan.table(SPEEDS, COUNT, image_size=32)
+    assert len(lines) == 5 and "71.0% (70.0% to 72.0%, 2 seeds)" in lines[1] and "80.0% (1 run)" in lines[2]
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_the_real_table_is_of_recipes_that_exist():
+    assert MEASURED and len({recipe.name for recipe in MEASURED}) == len(MEASURED)
+    for recipe in MEASURED:
+        for epochs, accuracies in recipe.accuracy.items():
+            assert accuracies and all(0.5 < accuracy < 1 for accuracy in accuracies)
+            plan.choice(recipe, Speed(0.001, 0.001), epochs, COUNT)
+
+
+def test_measuring_gives_seconds_a_picture():
+    with backend.using("numpy"):
+        speed = plan.measure(Measured("tiny", "resnet8", 4, {1: (0.5,)}), classes=3, image_size=8, in_precision="float32")
+    assert 0 < speed.evaluating < speed.training < 0.1
