@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import data_tools
 from data_tools import letters, shapes10
 from resnet_np.data import resize
 from resnet_np.models import load_weights, resnet_cifar
@@ -20,8 +21,10 @@ from resnet_np.models.inspect import responses
 from resnet_np.models.summary import summarise
 from resnet_np.training import Config, RunFolder, preset, provenance
 from resnet_np.training.loop import train
+from resnet_np.training.run import Run
 from resnet_np.tutor.small_runs import on_training_pictures, small_run
 from resnet_np.tutor.transfer import WAYS, fine_tuned, from_scratch, learn
+from resnet_np.workspace import Workspace
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 
@@ -126,7 +129,43 @@ def layer_responses(seeds):
                    "responses": {name: round(value, 4) for name, value in responses(small.net, x).items()}}
 
 
-SUBJECTS = {"responses": (layer_responses, (0, 1, 2)), "degradation": (degradation, (0, 1, 2)),
+RACE = {  # name: what differs from preset fast
+    "fast8, width 32, 9 epochs": {"width": 32, "epochs": 9},
+    "fast8, 4 epochs": {"epochs": 4},
+}
+TRICKS = {"width": 32, "epochs": 5, "limit_train": 20_000}
+AIRBENCH = {"muon": 0.0, "lookahead": 5, "lr": 0.73, "weight_decay": 1.33e-3, "warmup": 0.23, "warmup_factor": 0.2,
+            "final_factor": 0.07}  # the elder recipe, by SGD alone
+WITH_TRICKS = {
+    "fast": {},
+    "SGD and lookahead": AIRBENCH,
+    "batches of 1,000": {"batch_size": 1000, "lr": 0.83},
+    "batches of 250, Muon 0.12": {"batch_size": 250, "lr": 0.2075, "muon": 0.12},
+    "Muon 0.12": {"muon": 0.12},
+}
+
+
+def race(seeds):
+    """Preset fast and what it was chosen from, on CIFAR-10 ($RESNET_NP_DATA, else as `resnet-np train` finds it): accuracy on the
+    validation pictures, of the pictures as they are and of six views. The test set is not read."""
+    pictures = data_tools.find(None, say=print, progress=False)
+    for recipes, common in ((WITH_TRICKS, TRICKS), (RACE, {})):
+        for name, changes in recipes.items():
+            for seed in seeds:
+                run = Run(preset("fast", **common | changes, seed=seed), pictures, RunFolder(Path("unused")))
+                workspace, losses, start = Workspace(), [], time.perf_counter()
+                for t in range(1, run.total + 1):
+                    losses.append(run.step(t, workspace).loss)
+                seconds, held_back = time.perf_counter() - start, run.validation
+                validation = run.evaluate(
+                    run.net, pictures.train_images[held_back], pictures.train_labels[held_back], views=6)
+                last = losses[-run.loader.steps_per_epoch:]
+                yield {"name": name, "recipe": common | changes, "seed": seed, "training_seconds": round(seconds),
+                       "images_per_second": round(run.total * run.batch_size / seconds), "last_epoch_loss": sum(last) / len(last),
+                       "validation_accuracy": validation.top1, "validation_accuracy_views": validation.top1_views}
+
+
+SUBJECTS = {"race": (race, (0,)), "responses": (layer_responses, (0, 1, 2)), "degradation": (degradation, (0, 1, 2)),
             "fine_tuning": (fine_tuning, (0, 1, 2)), "depth": (depth, (0, 1, 2)), "overfitting": (overfitting, (0, 1, 2))}
 
 

@@ -29,8 +29,9 @@ def run(options: argparse.Namespace) -> None:
         speeds = plan.measure_all(classes=10, image_size=SIDE, in_precision=plan.precision())
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
-    print(f"On this machine, now, in {plan.precision()}, with CIFAR-10's {count.training:,} training pictures; minutes are those of "
-          "the whole command, validation and test included.")
+    print("Accuracies were measured on a copy of CIFAR-10 that went through JPEG, which costs some three points.")
+    print(f"On this machine, now, in {plan.precision()}, with {count.training:,} training pictures of {SIDE}x{SIDE} pixels. "
+          "Minutes are those of the run, validation and test included.")
     if options.minutes:
         print(describe(plan.best(speeds, budget(options.minutes, start), count), count, on_cifar10=True))
 
@@ -58,7 +59,7 @@ def budget(minutes: float, start: float) -> float:
 def describe(choice: "Choice", count: "Pictures", *, on_cifar10: bool) -> str:
     """The choice, in a line."""
     expected = "less than was ever measured, so that no accuracy can be promised" if choice.expected is None else (
-        f"about {choice.expected:.1%} on CIFAR-10's test set with six views" if on_cifar10 else
+        f"about {choice.expected:.1%} of pictures like these right, with six views" if on_cifar10 else
         "what accuracy that gives on other pictures than CIFAR-10's cannot be said")
     return (f"plan       {choice.recipe.name}, {choice.epochs:g} epochs of {count.training:,} pictures at "
             f"{1 / choice.speed.training:.0f} images/s, about {choice.seconds / 60:.1f} minutes: {expected}")

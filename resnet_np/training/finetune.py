@@ -87,7 +87,7 @@ class FinetuneRun(Run):
         if len({rates[name] for name in learning}) > 1:
             first = learning[0].partition(".")[0]
             found.append(f"learning rates: {rates[learning[0]]:g} times that of the last stage for "
-                         f"{'the stem' if first == 'conv1' else first}, {rates['fc.weight']:g} times for the head")
+                         f"{'the stem' if first in self.net.stem.children else first}, {rates['fc.weight']:g} times for the head")
         if (known := self._source.image_size) != self.image_size:
             found.append(f"the weights were trained on pictures of {known} pixels, these have {self.image_size}; --image-size "
                          f"{known} would cost {(known / self.image_size) ** 2:.3g} times the work")

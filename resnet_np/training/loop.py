@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from resnet_np import backend
 from resnet_np.backend import on_device
-from resnet_np.data import generator
 from resnet_np.errors import CheckpointError, TrainingError
 from resnet_np.models.checkpoint import write_atomically
 from resnet_np.optim.selection import kept_epoch
@@ -21,7 +20,7 @@ from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
 from resnet_np.training.run_folder import RunFolder
-from resnet_np.training.step import StepResult, read, training_step
+from resnet_np.training.step import StepResult, read
 from resnet_np.viz.curves import curves
 from resnet_np.viz.style import save
 from resnet_np.workspace import Workspace
@@ -131,20 +130,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
     while state.step < last:
         start = time.perf_counter()
         t = state.step + 1
-        with workspace:
-            x, labels = run.loader.batch(t)
-        result = training_step(
-            run.learner,
-            run.optimiser,
-            x,
-            labels,
-            lr=run.rate(t),
-            workspace=workspace,
-            smoothing=run.config.label_smoothing,
-            rng=generator(run.config.seed, t, "dropout"),
-        )
-        if run.lookahead:
-            run.lookahead.step(t)
+        result = run.step(t, workspace)
         unread.append(result)
         pause = interruption.signal or time.perf_counter() - saved > SAVE_SECONDS
         if pause or t == last or len(unread) == READ_STEPS or not on_device(result.loss):

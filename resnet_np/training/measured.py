@@ -1,7 +1,7 @@
-"""What came of recipes: the test accuracies of recorded runs, by which `plan.py` chooses.
+"""What came of recipes: the accuracies of recorded runs, by which `plan.py` chooses.
 
-All on the copy of CIFAR-10 whose pictures went through JPEG, 45,000 of them for training; on the official pixels expect some three
-points more. The runs themselves, with command, machine and date: `tutorials/recorded/race.jsonl`.
+On 5,000 validation pictures of the copy of CIFAR-10 that went through JPEG, which costs some three points, after training on the
+other 45,000. The runs themselves, with command, machine and date: `tutorials/recorded/race.jsonl`.
 """
 
 from collections.abc import Mapping
@@ -23,4 +23,7 @@ class Measured:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-MEASURED: tuple[Measured, ...] = ()
+MEASURED = (
+    Measured("fast8, width 32", "fast8", 32, {}),
+    Measured("fast8", "fast8", 64, {4: (0.8682,)}),
+)

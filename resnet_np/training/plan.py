@@ -5,8 +5,8 @@ second each net learns from is measured here, and the table says what came of so
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -16,16 +16,15 @@ from resnet_np import backend
 from resnet_np.errors import InputError
 from resnet_np.models import build
 from resnet_np.models.summary import summarise
-from resnet_np.optim import SGD
 from resnet_np.training import arithmetic, novelty
 from resnet_np.training.config import Config, preset
 from resnet_np.training.measured import MEASURED, Measured
-from resnet_np.training.run import evaluation_batch
+from resnet_np.training.run import evaluation_batch, optimiser_of
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
 LEAST, MOST = 1, 1440  # minutes
-TRIAL_BATCH, TRIAL_STEPS = 100, 3  # pictures a step, and steps of which the quickest is believed
+TRIAL_STEPS = 2  # of which the mean is believed
 VIEWS = 6
 # Seconds that no picture explains: curves are drawn, checkpoints written. And the share of the time that is left free, for a
 # machine that turns out slower than it was while it was measured.
@@ -55,7 +54,7 @@ class Choice:
     config: Config
     speed: Speed
     seconds: float  # from the first step to the end, test included
-    expected: float | None  # accuracy with six views; None: less was never measured
+    expected: float | None  # accuracy on validation pictures, with six views; None: less was never measured
     epochs: float
 
 
@@ -71,12 +70,14 @@ def measure_all(*, classes: int, image_size: int, in_precision: str) -> dict[str
 
 def measure(recipe: Measured, *, classes: int, image_size: int, in_precision: str) -> Speed:
     """Train and evaluate a net of that recipe on random pictures for a moment; which also compiles what is not yet compiled."""
+    config = config_of(recipe, epochs=1)
     net = build(recipe.model, width=recipe.width, classes=classes)
     net.precision = in_precision
     net.to_device()
-    optimiser, workspace, rng = SGD(net.named_parameters()), Workspace(), np.random.default_rng(0)
-    x = backend.to_device(rng.standard_normal((TRIAL_BATCH, 3, image_size, image_size), np.float32))
-    labels = backend.to_device(rng.integers(0, classes, TRIAL_BATCH))
+    optimiser = optimiser_of(config, net.named_parameters(), rates={}, decays={})
+    workspace, rng = Workspace(), np.random.default_rng(0)
+    x = backend.to_device(rng.standard_normal((config.batch_size, 3, image_size, image_size), np.float32))
+    labels = backend.to_device(rng.integers(0, classes, len(x)))
     few = x[:evaluation_batch(image_size)]
 
     def train() -> None:
@@ -87,17 +88,16 @@ def measure(recipe: Measured, *, classes: int, image_size: int, in_precision: st
             net.forward(few, training=False)
         backend.wait()
 
-    return Speed(_quickest(train) / len(x), _quickest(evaluate) / len(few))
+    return Speed(_seconds(train) / len(x), _seconds(evaluate) / len(few))
 
 
-def _quickest(action: Any) -> float:
-    action()  # compiles
-    seconds = []
+def _seconds(action: Callable[[], None]) -> float:
+    """The mean of a few, after one that compiles: a machine that does other things, too, will go on doing so."""
+    action()
+    start = time.perf_counter()
     for _ in range(TRIAL_STEPS):
-        start = time.perf_counter()
         action()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return (time.perf_counter() - start) / TRIAL_STEPS
 
 
 def seconds_of(speed: Speed, epochs: float, count: Pictures) -> float:
@@ -152,18 +152,21 @@ def best(speeds: dict[str, Speed], seconds: float, count: Pictures, **changes: A
 
 def choice(recipe: Measured, speed: Speed, epochs: float, count: Pictures, **changes: Any) -> Choice:
     """That recipe for so many epochs. A part of an epoch is so many steps."""
-    whole = -(-epochs // 1)
-    fields = {"model": recipe.model, "width": recipe.width, **recipe.changes, "epochs": int(whole)}
-    config = preset("fast", **(fields | changes))
-    if epochs < whole:
+    config = config_of(recipe, epochs=int(-(-epochs // 1)), **changes)
+    if epochs < config.epochs:
         steps = max(1, count.training // config.batch_size)
-        config = preset("fast", **(fields | changes | {"max_steps": max(1, int(epochs * steps))}))
+        config = replace(config, max_steps=max(1, int(epochs * steps)))
     return Choice(recipe, config, speed, seconds_of(speed, epochs, count), expectation(recipe, epochs), epochs)
+
+
+def config_of(recipe: Measured, **changes: Any) -> Config:
+    """Preset `fast` as that recipe has it."""
+    return preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes} | changes))
 
 
 def table(speeds: dict[str, Speed], count: Pictures, *, image_size: int) -> list[str]:
     """What was measured, and what it takes on this machine: a line each, for a terminal."""
-    lines = [f"{'recipe':14}{'parameters':>11}{'epochs':>8}{'images/s':>10}{'minutes':>9}   test accuracy, six views"]
+    lines = [f"{'recipe':14}{'parameters':>11}{'epochs':>8}{'images/s':>10}{'minutes':>9}   validation accuracy, six views"]
     for recipe in MEASURED:
         speed = speeds[recipe.name]
         with backend.using("numpy"):

@@ -58,7 +58,7 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     )
     if run.batch_size < config.batch_size:
         say(f"           a batch is the whole training set, which is smaller than --batch-size {config.batch_size}")
-    say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay})")
+    say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay}){_optimisation(config)}")
     if against := regularisers(config):
         say(f"           {', '.join(against)}")
     running = "" if count is None else f", {count} thread{'s' * (count != 1)}"
@@ -77,6 +77,15 @@ def regularisers(config: Recipe) -> list[str]:
         *([f"mixup {config.mixup:g}"] if config.mixup else []),
         *([f"early stopping after {config.early_stopping} epochs"] if config.early_stopping else []),
     ]
+
+
+def _optimisation(config: Recipe) -> str:
+    """What else moves the weights, behind a comma; what is off goes unsaid."""
+    muon, bias_rate = (getattr(config, name, off) for name, off in (("muon", 0.0), ("bias_rate", 1.0)))
+    return "".join([
+        f", convolutions by Muon up to {muon:g}" if muon else "",
+        f", biases of batch norm {bias_rate:g} times as fast" if bias_rate != 1 else "",
+        f", averaged every {config.lookahead} steps" if config.lookahead else ""])
 
 
 @contextmanager
@@ -113,7 +122,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     step = min(seconds)
     picture = step * EVALUATION_SHARE / run.batch_size
     validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
-    testing = 2 * len(run.pictures.test_images) * (run.trunk_seconds or picture)
+    testing = (1 + run.config.views) * len(run.pictures.test_images) * (run.trunk_seconds or picture)  # the last, and those kept
     describing = 2 * (min(novelty.MOST, len(run.train)) + min(novelty.MOST_HELD_OUT, len(run.validation)))
     total = step * left + validating + testing + describing * (run.trunk_seconds or picture)
     say(f"forecast   {duration(total)}, validation and test included: {left:,} steps at {run.batch_size / step:.0f} images/s")

@@ -8,9 +8,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from resnet_np import backend
-from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, train_validation_split
+from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, generator, train_validation_split
 from resnet_np.data.resize import resize
 from resnet_np.errors import CheckpointError, InputError
+from resnet_np.functional.parameter import Parameter
 from resnet_np.layers import BatchNorm2d, Layer, WhitenedStem
 from resnet_np.layers.watch import leaves
 from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
@@ -22,7 +23,9 @@ from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run_folder import RunFolder
+from resnet_np.training.step import StepResult, training_step
 from resnet_np.words import one_path
+from resnet_np.workspace import Workspace
 
 WHITENING = 5000  # training pictures whose patches a whitening is measured on (Jordan 2024, section 3.2)
 
@@ -104,7 +107,7 @@ class Run:
         )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
-        self.optimiser = self._optimiser()
+        self.optimiser = optimiser_of(config, self.net.named_parameters(), rates=self._rates(), decays=self._decays())
         self.lookahead = Lookahead(net_arrays(self.net), every=config.lookahead, total=self.total) if config.lookahead else None
         self.progress = Progress()
 
@@ -128,16 +131,6 @@ class Run:
             raise InputError(f"--normaliser per-pixel: the mean picture has {images.shape[2]} pixels a side, but --image-size is "
                              f"{self.image_size}; leave one of them out")
         return Normaliser.per_pixel(images)
-
-    def _optimiser(self) -> SGD | Muon:
-        config, parameters = self.config, self.net.named_parameters()
-        rate = config.muon / config.lr if isinstance(config, Config) else 0.0
-        filters = {name: parameter for name, parameter in parameters.items() if rate and parameter.data.ndim == 4}
-        sgd = SGD(
-            {name: parameter for name, parameter in parameters.items() if name not in filters}, momentum=config.momentum,
-            nesterov=config.nesterov, weight_decay=config.weight_decay, decay=config.decay, rates=self._rates(),
-            decays=self._decays())
-        return Muon(filters, sgd, rate=rate) if filters else sgd
 
     def _rates(self) -> dict[str, float]:
         """What the learning rate is multiplied by, by parameter name."""
@@ -172,6 +165,17 @@ class Run:
 
     def begin_epoch(self, epoch: int) -> None:
         """What changes with the epoch, counted from 1; called again when a run is resumed within one."""
+
+    def step(self, t: int, workspace: Workspace) -> StepResult:
+        """Step t, counted from 1: learn from its batch."""
+        with workspace:
+            x, labels = self.loader.batch(t)
+        result = training_step(
+            self.learner, self.optimiser, x, labels, lr=self.rate(t), workspace=workspace, smoothing=self.config.label_smoothing,
+            rng=generator(self.config.seed, t, "dropout"))
+        if self.lookahead:
+            self.lookahead.step(t)
+        return result
 
     def resume(self) -> tuple[Path, str]:
         """Go back to where the folder's newest checkpoint was written -> its path, and the backend that wrote it.
@@ -254,15 +258,28 @@ class Run:
         save_checkpoint(self.folder.best, replace(best, typical=typical))
 
     def validate(self) -> Evaluation:
-        return self._evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
+        return self.evaluate(self.net, self.pictures.train_images[self.validation], self.pictures.train_labels[self.validation])
 
     def test(self, net: ResNet, *, views: int = 1) -> Evaluation:
-        return self._evaluate(net, self.pictures.test_images, self.pictures.test_labels, views)
+        return self.evaluate(net, self.pictures.test_images, self.pictures.test_labels, views=views)
 
-    def _evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray, views: int = 1) -> Evaluation:
+    def evaluate(self, net: ResNet, images: np.ndarray, labels: np.ndarray, *, views: int = 1) -> Evaluation:
+        """How good a net is on pictures, uint8 (N, 3, H, W), and their labels, as this run normalises and resizes them."""
         batches = evaluation_batches(
             images, labels, self.normaliser, batch_size=evaluation_batch(self.image_size), image_size=self.image_size)
         return evaluate(net, batches, classes=len(self.pictures.classes), views=views)
+
+
+def optimiser_of(
+    config: Recipe, parameters: dict[str, Parameter], *, rates: dict[str, float], decays: dict[str, float]
+) -> SGD | Muon:
+    """The optimiser that the recipe wants for these parameters; rates and decays: as for SGD."""
+    rate = config.muon / config.lr if isinstance(config, Config) else 0.0
+    filters = {name: parameter for name, parameter in parameters.items() if rate and parameter.data.ndim == 4}
+    sgd = SGD(
+        {name: parameter for name, parameter in parameters.items() if name not in filters}, momentum=config.momentum,
+        nesterov=config.nesterov, weight_decay=config.weight_decay, decay=config.decay, rates=rates, decays=decays)
+    return Muon(filters, sgd, rate=rate) if filters else sgd
 
 
 def evaluation_batch(image_size: int) -> int:

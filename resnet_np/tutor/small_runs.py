@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from resnet_np.data import evaluation_batches, generator
+from resnet_np.data import evaluation_batches
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim.selection import kept_epoch
-from resnet_np.training import Config, Evaluation, RunFolder, evaluate, training_step
+from resnet_np.training import Config, Evaluation, RunFolder, evaluate
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run, evaluation_batch
 from resnet_np.workspace import Workspace
@@ -27,9 +27,7 @@ def small_run(config: Config, pictures: Pictures) -> tuple[Run, list[dict[str, A
     best: dict[str, np.ndarray] = {}
     steps = run.loader.steps_per_epoch
     for t in range(1, run.total + 1):
-        x, labels = run.loader.batch(t)
-        training_step(run.net, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace, smoothing=config.label_smoothing,
-                      rng=generator(config.seed, t, "dropout"))
+        run.step(t, workspace)
         if t % steps and t < run.total:
             continue
         train, validation = on_training_pictures(run), run.validate()

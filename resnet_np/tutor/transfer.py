@@ -9,7 +9,6 @@ from resnet_np.training.finetune import FinetuneRun
 from resnet_np.training.finetune_config import finetune_preset
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
-from resnet_np.training.step import training_step
 from resnet_np.workspace import Workspace
 
 COMMON: dict[str, Any] = {"batch_size": 32, "augment": False}  # letters are no letters in the mirror
@@ -42,6 +41,5 @@ def learn(run: Run) -> float:
         if (t - 1) % run.loader.steps_per_epoch == 0:
             epoch += 1
             run.begin_epoch(epoch)  # thaws a stage, where that is the way
-        x, labels = run.loader.batch(t)
-        training_step(run.learner, run.optimiser, x, labels, lr=run.rate(t), workspace=workspace)
+        run.step(t, workspace)
     return run.test(run.net).top1

@@ -17,6 +17,7 @@ from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import RunFolder, loop, report, training_step
+from resnet_np.training import run as running
 from resnet_np.training.finetune import FeatureLoader
 from resnet_np.training.loop import train
 from resnet_np.training.predict import predict
@@ -190,7 +191,7 @@ def test_a_run_goes_on_elsewhere(recipe, pictures, tmp_path, cupy, monkeypatch, 
 
 
 def stop_at(monkeypatch, step):
-    def stopped(*arguments, learn=loop.training_step, **keywords):
+    def stopped(*arguments, learn=running.training_step, **keywords):
         stopped.count += 1
         if stopped.count == step:
             import signal
@@ -199,7 +200,7 @@ def stop_at(monkeypatch, step):
         return learn(*arguments, **keywords)
 
     stopped.count = 0
-    monkeypatch.setattr(loop, "training_step", stopped)
+    monkeypatch.setattr(running, "training_step", stopped)
 
 
 def test_other_backends_still_refuse_each_other(recipe, pictures, tmp_path):
@@ -223,7 +224,7 @@ def test_a_run_whose_loss_is_not_finite_keeps_its_last_good_checkpoint(recipe, p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [loop, report], ids=["in a step", "in the forecast"])
+@pytest.mark.parametrize("where", [running, report], ids=["in a step", "in the forecast"])
 def test_a_device_that_is_full_says_which_batch_would_fit(recipe, pictures, tmp_path, standin_device, monkeypatch, where):
     def full(*_, **__):
         raise standin_device.cuda.memory.OutOfMemoryError("Out of memory allocating 1,073,741,824 bytes")

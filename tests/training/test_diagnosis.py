@@ -11,6 +11,7 @@ from resnet_np.models import load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim import SGD
 from resnet_np.training import diagnosis, loop, training_step
+from resnet_np.training import run as running
 from resnet_np.training.loop import train
 from resnet_np.workspace import Workspace
 
@@ -94,7 +95,7 @@ def test_a_state_that_is_not_worth_keeping(net):
 
 def poison(monkeypatch, t, change):
     """Call change(net, x) before step t of the run."""
-    learn, done = loop.training_step, []
+    learn, done = running.training_step, []
 
     def poisoned(net, optimiser, x, labels, **keywords):
         done.append(1)
@@ -102,7 +103,7 @@ def poison(monkeypatch, t, change):
             change(net, x)
         return learn(net, optimiser, x, labels, **keywords)
 
-    monkeypatch.setattr(loop, "training_step", poisoned)
+    monkeypatch.setattr(running, "training_step", poisoned)
 
 
 def plant_nan(net, _):
@@ -144,7 +145,7 @@ def test_the_run_stops_and_its_last_checkpoint_is_good(recipe, pictures, folder,
 @pytest.mark.parametrize("t, save_seconds", [(5, 0), (8, 60)])  # saved within an epoch, and at its end
 def test_weights_that_are_lost_in_the_update_are_not_saved(recipe, pictures, folder, monkeypatch, t, save_seconds):
     monkeypatch.setattr(loop, "SAVE_SECONDS", save_seconds)
-    learn, done = loop.training_step, []
+    learn, done = running.training_step, []
 
     def overflowing(net, *arguments, **keywords):
         result = learn(net, *arguments, **keywords)
@@ -153,7 +154,7 @@ def test_weights_that_are_lost_in_the_update_are_not_saved(recipe, pictures, fol
             net.stem.bn1.bias.data[0] = -np.inf  # which a ReLU would hide
         return result
 
-    monkeypatch.setattr(loop, "training_step", overflowing)
+    monkeypatch.setattr(running, "training_step", overflowing)
     with pytest.raises(TrainingError, match=rf"after step {t}: bn1.bias is no longer finite.*last good checkpoint"):
         train(recipe(), pictures, folder, resume=False, say=lambda _: None, progress=False)
     assert load_checkpoint(folder.last).metadata["progress"]["step"] == 4

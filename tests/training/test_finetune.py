@@ -10,6 +10,7 @@ from resnet_np.errors import InputError, TrainingError
 from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.training import loop, provenance
+from resnet_np.training import run as running
 from resnet_np.training.finetune import FinetuneRun
 from resnet_np.training.finetune_config import FinetuneConfig, finetune_preset
 from resnet_np.training.run_folder import RunFolder
@@ -148,7 +149,7 @@ def test_a_run_that_is_stopped_resumes_to_the_same_bits(source, recipe, pictures
         folder.path.mkdir()
     carry_out(FinetuneRun(config, pictures, through, source))
     first = FinetuneRun(config, pictures, stopped, source)
-    step, steps = loop.training_step, []
+    step, steps = running.training_step, []
 
     def stop_in_the_second_epoch(*arguments, **keywords):
         steps.append(1)
@@ -157,7 +158,7 @@ def test_a_run_that_is_stopped_resumes_to_the_same_bits(source, recipe, pictures
         return step(*arguments, **keywords)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "training_step", stop_in_the_second_epoch)
+        patch.setattr(running, "training_step", stop_in_the_second_epoch)
         patch.setattr("resnet_np.training.report.training_step", stop_in_the_second_epoch)
         with pytest.raises(TrainingError, match="the power is gone"):
             carry_out(first)

@@ -13,6 +13,7 @@ from resnet_np.errors import CheckpointError, InputError
 from resnet_np.models import load_checkpoint
 from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import RunFolder, loop, preset, report
+from resnet_np.training import run as running
 from resnet_np.training.loop import train
 from resnet_np.training.run import Run
 from resnet_np.workspace import Workspace
@@ -115,8 +116,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monk
 
 @pytest.mark.nojit
 def test_a_fast_net_stopped_within_an_epoch_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch):
-    """Slow weights, alternating flips and the whitening are those of the run, not of the session."""
-    fast = preset("fast", width=24, epochs=2, batch_size=16, lr=0.05, image_size=16, lookahead=3)
+    """Slow weights, Muon's velocities, alternating flips and the whitening are those of the run, not of the session."""
+    fast = preset("fast", width=24, epochs=2, batch_size=16, lr=0.01, image_size=16, lookahead=3)
     with RunFolder.open(tmp_path / "whole", resume=False) as whole:
         result, lines = run(fast, pictures, whole)
     assert 0 <= result["test_accuracy_views"] <= 1 and any("six views" in line for line in lines)
@@ -150,7 +151,7 @@ def test_a_signal_too_late_for_one_step_is_obeyed_after_the_next(recipe, picture
 
 def stop_at_step(monkeypatch, count):
     """Let `count` steps of the run pass, then Ctrl-C: seen at the end of a step, or before the first."""
-    step, done = loop.training_step, []
+    step, done = running.training_step, []
 
     def counted(*arguments, **keywords):
         if len(done) == count == 0:
@@ -161,7 +162,7 @@ def stop_at_step(monkeypatch, count):
             loop.signal.raise_signal(loop.signal.SIGINT)
         return result
 
-    monkeypatch.setattr(loop, "training_step", counted)
+    monkeypatch.setattr(running, "training_step", counted)
 
 
 @pytest.mark.nojit

@@ -22,7 +22,7 @@ def two_recipes(monkeypatch):
 
 
 def test_seconds_by_hand():
-    """Two epochs of training; two validations; seven views of the test pictures; twice 10,000 and 5,000 pictures for what is typical."""
+    """Two epochs of training; two validations; seven views of the test pictures; twice 15,000 pictures for what is typical."""
     expected = 2 * 45_000 * 0.001 + (2 * 5_000 + 70_000 + 30_000) * 0.0003 + 2 * plan.EPOCH + plan.FIXED
     assert plan.seconds_of(SPEEDS["small"], 2, COUNT) == pytest.approx(expected)
 

@@ -13,6 +13,7 @@ from resnet_np.errors import CheckpointError, InputError, TrainingError
 from resnet_np.models import load_checkpoint
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.training import RunFolder, loop
+from resnet_np.training import run as running
 from resnet_np.training.loop import train
 
 pytestmark = pytest.mark.nojit
@@ -111,7 +112,7 @@ def whole(recipe, pictures, tmp_path):
 def stopped(recipe, pictures, folder, monkeypatch):
     """A run that ended after step 6: last.npz is of step 6, previous.npz of step 5."""
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
-    step, done = loop.training_step, []
+    step, done = running.training_step, []
 
     def counted(*arguments, **keywords):
         done.append(1)
@@ -119,7 +120,7 @@ def stopped(recipe, pictures, folder, monkeypatch):
             raise Killed
         return step(*arguments, **keywords)
 
-    monkeypatch.setattr(loop, "training_step", counted)
+    monkeypatch.setattr(running, "training_step", counted)
     with pytest.raises(Killed):
         run(recipe(), pictures, folder)
     monkeypatch.undo()
@@ -214,7 +215,7 @@ def test_saves_within_an_epoch(recipe, pictures, folder, monkeypatch):
     save = loop.Run.save
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
-    def step(*arguments, learn=loop.training_step, **keywords):
+    def step(*arguments, learn=running.training_step, **keywords):
         clock[0] += 25
         return learn(*arguments, **keywords)
 
@@ -223,7 +224,7 @@ def test_saves_within_an_epoch(recipe, pictures, folder, monkeypatch):
             saved.append(self.progress.step)
         save(self, path, **keywords)
 
-    monkeypatch.setattr(loop, "training_step", step)
+    monkeypatch.setattr(running, "training_step", step)
     monkeypatch.setattr(loop.Run, "save", noted)
     run(recipe(epochs=2, batch_size=9), pictures, folder)  # 8 steps an epoch
     assert saved == [0, 3, 6, 8, 11, 14, 16]

@@ -1,0 +1,72 @@
+"""`plan` and `train --minutes`, as a user meets them, with a recipe so small that it is over at once."""
+
+import json
+
+import pytest
+
+from data_tools import cifar, shapes10
+from data_tools.image_set import ImageSet
+from resnet_np.cli import main
+from resnet_np.training import plan
+from resnet_np.training.measured import Measured
+
+pytestmark = pytest.mark.nojit
+
+TINY = Measured("tiny", "resnet8", 4, {0.5: (0.31,), 2: (0.5, 0.6)}, {"muon": 0.1, "batch_size": 16})
+
+
+@pytest.fixture(autouse=True)
+def one_recipe(monkeypatch):
+    monkeypatch.setattr(plan, "MEASURED", (TINY,))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    whole = shapes10.make()
+    small = ImageSet(whole.name, whole.classes, whole.train_images[:60], whole.train_labels[:60], whole.test_images[:20],
+                     whole.test_labels[:20], "a test", None)
+    return cifar.write(small, tmp_path_factory.mktemp("data"), "bin")
+
+
+def test_train_for_a_minute(data, tmp_path, capsys):
+    """No more epochs than were ever measured; what they give on other pictures than CIFAR-10's is not promised."""
+    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5",
+                 "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if line.startswith("plan "))
+    assert "tiny, 2 epochs of 54 pictures" in line and "on other pictures than CIFAR-10's cannot be said" in line
+    assert "forecast" not in out  # the machine has been measured already
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [config[name] for name in ("preset", "model", "width", "epochs", "muon", "seed")] == ["fast", "resnet8", 4, 2, 0.1, 5]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert 0 <= result["test_accuracy_views"] <= 1
+    assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--data", str(data), "--backend", "numpy"]) == 0
+
+
+def test_the_table_and_the_choice(capsys):
+    assert main(["plan", "--minutes", "1440", "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split()[:2] == ["recipe", "parameters"] and "31.0% (1 run)" in out[1] and "2 seeds)" in out[2]
+    assert "JPEG" in out[3] and "45,000 training pictures" in out[4]
+    assert out[-1].startswith("plan       tiny, 2 epochs of 45,000 pictures")
+    assert "about 55.0% of pictures like these right" in out[-1]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ("train --minutes 5 --epochs 3", "--minutes: it decides --epochs itself; leave one of them out"),
+    ("train --minutes 5 --preset short", "--minutes: it decides --preset itself"),
+    ("train --minutes 5 --resume --out somewhere", "--minutes: a run that is resumed keeps the recipe"),
+])
+def test_requests_that_clash(arguments, words, capsys):
+    assert main(arguments.split()) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+@pytest.mark.parametrize("minutes", ["0", "1441", "soon", "nan"])
+def test_no_number_of_minutes(command, minutes, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--minutes", minutes])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and f"got {minutes}, expected a number of minutes from 1 to 1,440" in err and err.count("\n") == 1
