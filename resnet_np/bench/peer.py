@@ -126,7 +126,7 @@ class FastNet(nn.Module):
 
     @staticmethod
     def _norm(channels: int) -> nn.BatchNorm2d:
-        norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+        norm = nn.BatchNorm2d(channels, momentum=0.4)
         norm.weight.requires_grad = False
         return norm
 

@@ -26,14 +26,14 @@ def run(options: argparse.Namespace) -> None:
 
     start, count = time.perf_counter(), plan.Pictures(*CIFAR10)
     with report.compiling_announced(runs.say):
-        speeds = plan.measure_all(classes=10, image_size=SIDE, in_precision=plan.precision())
+        speeds = plan.measure_all(classes=10, image_size=SIDE, count=count)
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
     print("Accuracies were measured on a copy of CIFAR-10 that went through JPEG, which costs some three points.")
-    print(f"On this machine, now, in {plan.precision()}, with {count.training:,} training pictures of {SIDE}x{SIDE} pixels. "
-          "Minutes are those of the run, validation and test included.")
+    print(f"On this machine, now, with {count.training:,} training pictures of {SIDE}x{SIDE} pixels. Minutes are those of the run, "
+          "validation and test included.")
     if options.minutes:
-        print(describe(plan.best(speeds, budget(options.minutes, start), count), count, on_cifar10=True))
+        print(describe(plan.best(speeds, budget(options.minutes, start), count), count, as_measured=True))
 
 
 def minutes(text: str) -> float:
@@ -56,10 +56,14 @@ def budget(minutes: float, start: float) -> float:
     return minutes * 60 * (1 - RESERVE) - (time.perf_counter() - start)
 
 
-def describe(choice: "Choice", count: "Pictures", *, on_cifar10: bool) -> str:
-    """The choice, in a line."""
-    expected = "less than was ever measured, so that no accuracy can be promised" if choice.expected is None else (
-        f"about {choice.expected:.1%} of pictures like these right, with six views" if on_cifar10 else
-        "what accuracy that gives on other pictures than CIFAR-10's cannot be said")
-    return (f"plan       {choice.recipe.name}, {choice.epochs:g} epochs of {count.training:,} pictures at "
-            f"{1 / choice.speed.training:.0f} images/s, about {choice.seconds / 60:.1f} minutes: {expected}")
+def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
+    """The choice, in two lines. as_measured: whether pictures and recipe are those of the table."""
+    epochs = f"{choice.epochs:g} epoch{'s' * (choice.epochs != 1)}"
+    if not as_measured:
+        expected = "the accuracy cannot be told: it was measured for these recipes as they are, on all of CIFAR-10"
+    elif choice.expected is None:
+        expected = "the accuracy cannot be told: so little was never measured"
+    else:
+        expected = f"{choice.expected:.1%} of validation pictures were right after as much (JPEG copy of CIFAR-10, six views)"
+    return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {1 / choice.speed.training:.0f} images/s, "
+            f"about {choice.seconds / 60:.1f} minutes\n           {expected}")

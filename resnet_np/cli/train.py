@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "train a ResNet from scratch, on CIFAR-10 or a folder of pictures"
 DECIDED = ("preset", "model", "width", "epochs", "max_steps")  # by --minutes
+UNIMPORTANT = {"seed", "split_seed", "precision"}  # for what accuracy is to be expected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +61,13 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
 
     train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
     count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
-    precision = changes.get("precision", planning.precision())
+    size = config.image_size or pictures.train_images.shape[2]
     with report.compiling_announced(runs.say):
-        speeds = planning.measure_all(classes=len(pictures.classes), in_precision=precision,
-                                      image_size=config.image_size or pictures.train_images.shape[2])
-    choice = planning.best(speeds, plan.budget(minutes, start), count, **(changes | {"precision": precision}))
-    runs.say(plan.describe(choice, count, on_cifar10=pictures.name == "cifar10"))
+        speeds = planning.measure_all(classes=len(pictures.classes), image_size=size, count=count, **changes)
+    choice = planning.best(speeds, plan.budget(minutes, start), count, size, **changes)
+    as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
+    for line in plan.describe(choice, count, as_measured=as_measured).splitlines():
+        runs.say(line)
     return choice.config
 
 

@@ -14,7 +14,7 @@ from resnet_np.kernels import batchnorm, fused
 
 
 class BiasCache(NamedTuple):
-    x: np.ndarray  # (N, C, H, W); the convolution's output
+    x: np.ndarray  # (N, C, H, W), which the gradients do not need, but the kernels of batch norm
     b: np.ndarray  # (C,) the parameter itself
     relu: ReLUCache | None  # None: without ReLU
 

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnet_np.backend import namespace
 from resnet_np.errors import InputError
 from resnet_np.functional import checks
+from resnet_np.kernels import elementwise
 
 
 class ScaleCache(NamedTuple):
@@ -23,10 +25,10 @@ def scale_forward(x: np.ndarray, *, factor: float) -> tuple[np.ndarray, ScaleCac
     x, = checks.arrays("scale", x=(x, "..."))
     if not np.isfinite(factor):
         raise InputError(f"scale: factor is {factor!r}, expected a finite number")
-    return x * x.dtype.type(factor), ScaleCache(x.shape, x.dtype, factor)
+    return elementwise.multiply(x, namespace(x).full_like(x, factor)), ScaleCache(x.shape, x.dtype, factor)
 
 
 def scale_backward(dout: np.ndarray, cache: ScaleCache) -> np.ndarray:
     """dout -> dx = factor * dout. Raises InputError if dout does not have the output's shape and dtype."""
     dout = checks.gradient("scale_backward", dout, cache.shape, cache.dtype)
-    return dout * cache.dtype.type(cache.factor)
+    return elementwise.multiply(dout, namespace(dout).full_like(dout, cache.factor))

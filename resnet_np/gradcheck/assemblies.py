@@ -157,12 +157,20 @@ def nets() -> Iterator[Subject]:
     yield _net("ResNet-8, option B, separate layers", 3, lambda: resnet_cifar(8, "B", fused=False, seed=6))
     yield _net("plain 8-layer net", 3, lambda: resnet_cifar(8, "none", seed=4))
     yield _net("ResNet-20, option A", 3, lambda: resnet_cifar(20, seed=5))
-    yield _net("fast 8-layer net", 3, lambda: resnet_fast(8, width=24, seed=9))
-    yield _net("fast 11-layer net, dropout, separate layers", 1, lambda: resnet_fast(
-        11, width=24, dropout=0.3, fused=False, seed=10))
+    yield _net("fast 8-layer net", 3, lambda: _stirred(resnet_fast(8, width=24, seed=9)))
+    yield _net("fast 11-layer net, dropout, separate layers", 1, lambda: _stirred(resnet_fast(
+        11, width=24, dropout=0.3, fused=False, seed=10)))
     yield _net("ResNet-18, ImageNet stem", 3, lambda: resnet_imagenet(18, width=4, classes=10, seed=7))
     yield _net("ResNet-50, CIFAR stem, v1", 1, lambda: resnet_imagenet(
         50, stem="cifar", stride_in="1x1", width=2, classes=10, seed=8))
+
+
+def _stirred(net: Layer) -> Layer:
+    """Convolutions that are the identity hand the zeros of a ReLU on, and of a window of zeros any may be the largest: a kink."""
+    rng = np.random.default_rng(0)
+    for parameter in net.named_parameters().values():
+        parameter.data += 0.1 * rng.standard_normal(parameter.data.shape).astype(parameter.data.dtype)
+    return net
 
 
 def _net(name: str, directions: int | None, make: Callable[[], Layer]) -> Subject:

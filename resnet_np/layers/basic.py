@@ -19,8 +19,9 @@ class Conv2d(Layer):
     backwards (fan-out), as in the public re-implementations of the paper.
 
     identity: the first filters start as the identity, filter c handing on channel c; there are at least as many filters as
-    channels. "Dirac initialisation", Zagoruyko and Komodakis 2017, section 3. Zeros elsewhere would make the others dead: they are
-    uniform in +-1 / sqrt(C KH KW), PyTorch's default. Raises InputError where there are fewer filters, or no middle pixel.
+    channels. "Dirac initialisation", Zagoruyko and Komodakis 2017, section 3. The remaining filters, which would be dead if they
+    were zero, are uniform in +-1 / sqrt(C KH KW), PyTorch's default. Raises InputError where there are fewer filters than channels,
+    or no middle pixel.
     """
 
     def __init__(

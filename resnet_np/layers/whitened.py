@@ -1,5 +1,5 @@
 """The parts of a fast ResNet for small pictures that other ResNets do not have: a whitening at the entrance, pooling in front of
-batch norm, and blocks that keep the shape and start as what they are given.
+batch norm, and blocks whose convolutions start as the identity.
 
 They are those of "airbench" (Jordan 2024, arXiv 2404.00498, section 3), which took the first two from Page 2019, "How to train your
 ResNet" (part 8), and of its residual variant the shortcut.
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnet_np import functional as F
+from resnet_np.backend import like, to_host
 from resnet_np.errors import InputError
 from resnet_np.layers.basic import BatchNorm2d, Bias, Conv2d, MaxPool2d, ReLU
 from resnet_np.layers.block import IdentityShortcut, ResidualBlock, Sequential
@@ -17,24 +18,30 @@ from resnet_np.layers.fused import FusedResidualBlock, computes_fused
 from resnet_np.layers.layer import Layer
 
 EPS = 5e-4  # added to an eigenvalue, a variance of normalised pixels: what varies less is noise (Jordan 2024, listing 3)
-# A statistic that follows two or three batches, for a net whose weights move fast and are averaged (Jordan 2024, section 3.4).
-NORM: dict[str, Any] = {"momentum": 0.4, "eps": 1e-12, "scale": False}
+# Below this variance there is nothing to see, as of colours in grey pictures; of CIFAR-10's patches the smallest is 5e-4. A filter
+# for it would see nothing but rounding, and layer after layer of batch norm would make a signal of that.
+NOTHING = 5e-6
+# Statistics that follow two or three batches, for weights that move fast (Jordan 2024, section 3.4; his eps is 1e-12).
+NORM: dict[str, Any] = {"momentum": 0.4, "eps": 1e-5, "scale": False}
 
 
 def whitening_filters(x: np.ndarray, kernel: int) -> np.ndarray:
     """The filters that turn k x k patches of normalised pictures into uncorrelated numbers of variance 1, and their negatives.
 
-    x (N, C, H, W), some thousand pictures -> float32 (2 C k k, C, k, k), for k = kernel; those of the largest variance first.
-    Raises InputError if the pictures are smaller than a patch. Jordan 2024, section 3.2; Page 2019, part 8.
+    x (N, 3, H, W), float, normalised: some thousand pictures -> float32 (6 k k, 3, k, k), for k = kernel; those of the largest
+    variance first. Raises InputError for anything else, and if the pictures are smaller than a patch. Jordan 2024, section 3.2;
+    Page 2019, part 8.
     """
-    N, C, H, W = x.shape
+    if x.dtype.kind != "f" or x.ndim != 4 or x.shape[1] != 3 or not len(x):
+        raise InputError(f"whitening: got {x.dtype} {x.shape}, expected normalised pictures, float (N, 3, H, W)")
+    C, H, W = x.shape[1:]
     if min(H, W) < kernel:
         raise InputError(f"whitening: pictures of {H}x{W} pixels hold no patch of {kernel}x{kernel}")
     # (1) the second moments of patches p: M = mean of p p^T. Normalised pixels have mean 0, so that M is their covariance
     size, moments, count = C * kernel * kernel, np.zeros((C * kernel * kernel,) * 2), 0
-    for image in x.astype(np.float64):
-        patches = np.lib.stride_tricks.sliding_window_view(image, (kernel, kernel), axis=(1, 2))  # (C, OH, OW, k, k)
-        patches = patches.transpose(1, 2, 0, 3, 4).reshape(-1, size)
+    for image in to_host(x):
+        windows = np.lib.stride_tricks.sliding_window_view(image, (kernel, kernel), axis=(1, 2))  # (C, OH, OW, k, k)
+        patches = windows.transpose(1, 2, 0, 3, 4).reshape(-1, size).astype(np.float64)
         moments += patches.T @ patches
         count += len(patches)
     # (2) M = V diag(variances) V^T: along the eigenvectors, the columns of V, patches are uncorrelated
@@ -42,7 +49,7 @@ def whitening_filters(x: np.ndarray, kernel: int) -> np.ndarray:
     # (3) of two opposite vectors take the one whose largest entry is positive: eigh may return either
     vectors *= np.sign(vectors[np.abs(vectors).argmax(0), range(size)])
     # (4) divided by its deviation, each has variance 1; a ReLU lets through half of it, and of its negative the other half
-    filters = (vectors / np.sqrt(variances + EPS)).T[::-1].reshape(size, C, kernel, kernel)
+    filters = (vectors / np.sqrt(variances + EPS) * (variances >= NOTHING)).T[::-1].reshape(size, C, kernel, kernel)
     return np.concatenate((filters, -filters)).astype(np.float32)
 
 
@@ -61,7 +68,7 @@ class WhitenedStem(Sequential):
     def whiten(self, x: np.ndarray) -> None:
         """Take the filters that whiten x (N, 3, H, W), some thousand normalised training pictures."""
         weight = self.conv1.weight.data
-        weight[...] = whitening_filters(x, weight.shape[2])
+        weight[...] = like(whitening_filters(x, weight.shape[2]), weight)
 
     def backward(self, dout: np.ndarray, *, need_dx: bool = True) -> np.ndarray | None:  # type: ignore[override]
         """need_dx=False: nobody wants the gradient of the pictures; returns None."""
@@ -94,7 +101,7 @@ class FusedWhitenedStem(WhitenedStem):
 def pooled_entrance(kind: type[Sequential], channels: int, filters: int, *, rng: np.random.Generator) -> Sequential:
     """What opens a stage: a 3x3 convolution, the largest of every 2x2 pixels, batch norm without gamma, ReLU.
 
-    x (N, channels, H, W) -> (N, filters, H // 2, W // 2). The pool halves what batch norm and all behind it sweep over.
+    x (N, channels, H, W) -> (N, filters, H // 2, W // 2). Behind the pool batch norm and ReLU sweep over a quarter of the pixels.
     """
     return kind(conv=Conv2d(channels, filters, 3, pad=1, identity=True, rng=rng), pool=MaxPool2d(2, stride=2),
                 bn=BatchNorm2d(filters, **NORM), relu=ReLU())

@@ -7,7 +7,8 @@
 
 A layer of `depth` = 3 n + 2 is a convolution or the linear one: the stem, in each of three stages one before the block and n - 1 in
 it, and the head. The parts are those of airbench (Jordan 2024, arXiv 2404.00498), which is not residual up to its largest variant;
-here every stage has its shortcut, and ReLU stands for GELU.
+here every stage has its shortcut, ReLU stands for GELU, the mean of a map for its largest pixel, and the head starts as those of
+the other nets here.
 """
 
 from resnet_np.data.randomness import generator
@@ -29,6 +30,7 @@ from resnet_np.models.resnet import ResNet
 
 WIDTH = 64  # filters of the first stage
 DEEPEST = 32  # a typing error must not fill the memory
+SMALLEST = 9  # pixels a side, of which three pools leave one
 SCALE = 1 / 9  # of the features, in place of the logits (Jordan 2024, section 3.1)
 
 

@@ -13,7 +13,7 @@ from resnet_np.backend import like, namespace, to_host
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.kernels import conv
-from resnet_np.optim.sgd import SGD
+from resnet_np.optim.sgd import SGD, check_alike
 
 MOMENTUM = 0.6  # weight of the old velocity in the new one, a step
 STEPS = 3  # of Newton and Schulz: singular values come out between 0.5 and 1.2 or so, which is near enough
@@ -47,10 +47,11 @@ class Muon:
             if parameter.frozen:
                 continue
             w, velocity = parameter.data, self._velocities[name]
+            check_alike("Muon", name, parameter, velocity)
             velocity *= MOMENTUM
             velocity += parameter.grad
             ahead = (parameter.grad + MOMENTUM * velocity).reshape(len(w), -1)
-            w *= len(w) ** 0.5 / _norm(w)
+            w *= len(w) ** 0.5 / (_norm(w) + 1e-30)  # filters of zeros stay what they are
             w -= float(lr) * self._rate * orthogonalised(ahead).reshape(w.shape)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -86,9 +87,9 @@ def orthogonalised(matrix: np.ndarray, steps: int = STEPS) -> np.ndarray:
     return namespace(x).ascontiguousarray(x.T) if tall else x
 
 
-def _norm(array: np.ndarray) -> float:
-    """The square root of the sum of the squares, summed in float64."""
-    return float((array.astype(np.float64) ** 2).sum()) ** 0.5
+def _norm(array: np.ndarray) -> np.ndarray:
+    """The square root of the sum of the squares, summed in float64: an array of one number, for which nobody need wait."""
+    return namespace(array).sqrt((array.astype(np.float64) ** 2).sum()).astype(array.dtype)
 
 
 # A product of matrices is a convolution by filters of one pixel, for which there are kernels of every kind, in all threads and

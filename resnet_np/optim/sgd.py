@@ -57,7 +57,7 @@ class SGD:
         for name, parameter in self._parameters.items():
             if parameter.frozen:
                 continue
-            _check_alike(name, parameter, self._velocities[name])
+            check_alike("SGD", name, parameter, self._velocities[name])
             decays = self._decay == "all" or parameter.decay
             sgd.update(parameter.data, parameter.grad, self._velocities[name], lr=lr * self._rates.get(name, 1.0),
                        momentum=self._momentum, nesterov=self._nesterov,
@@ -81,15 +81,16 @@ class SGD:
             velocity[...] = like(state[name], velocity)
 
 
-def _check_alike(name: str, parameter: Parameter, velocity: np.ndarray) -> None:
+def check_alike(who: str, name: str, parameter: Parameter, velocity: np.ndarray) -> None:
     """The kernels index all three alike, and write into two of them. Raises InputError if that would go wrong."""
     for what, array in ((name, parameter.data), (f"the gradient of {name}", parameter.grad)):
         if on_device(array) != on_device(velocity):
-            raise InputError(f"SGD: {what} was moved between the device and the computer's memory; make a new optimiser after that")
+            raise InputError(f"{who}: {what} was moved between the device and the computer's memory; make a new optimiser after "
+                             "that")
         if array.shape != velocity.shape or array.dtype != velocity.dtype:
-            raise InputError(f"SGD: {what} is {array.dtype} {array.shape}, but was {velocity.dtype} {velocity.shape} when "
+            raise InputError(f"{who}: {what} is {array.dtype} {array.shape}, but was {velocity.dtype} {velocity.shape} when "
                              "the optimiser was made; make a new one after changing a net")
         if not array.flags.c_contiguous:
-            raise InputError(f"SGD: {what} is not C-contiguous, expected np.ascontiguousarray of it")
+            raise InputError(f"{who}: {what} is not C-contiguous, expected np.ascontiguousarray of it")
     if not on_device(parameter.data) and not parameter.data.flags.writeable:
-        raise InputError(f"SGD: {name} is read-only; freeze it, or give it an array that can be written")
+        raise InputError(f"{who}: {name} is read-only; freeze it, or give it an array that can be written")

@@ -63,7 +63,7 @@ def carry_out(
 def _to_the_end(run: Run, say: Callable[[str], None], progress: bool, forecast: bool) -> dict[str, Any]:
     config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
-    if backend.current() == "numba":
+    if backend.current() == "numba" and forecast:  # else whoever has measured the machine has compiled, too
         from resnet_np.kernels import compile
 
         compile.get_help(config.precision)
@@ -199,13 +199,11 @@ def _write_records(run: Run, say: Callable[[str], None]) -> None:
 
 def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
     """The test set is read here, and only here: for the last weights and, once they are restored, for those that were kept."""
-    state, views = run.progress, run.config.views
-    if state.best_epoch == len(state.records):  # the last weights are those that were kept
-        last = best = run.test(run.net, views=views)
-    else:
-        last = run.test(run.net)
-        run.restore_best()
-        best = run.test(run.net, views=views)
+    state = run.progress
+    last = None if state.best_epoch == len(state.records) else run.test(run.net)  # None: they are those that were kept
+    run.restore_best()
+    best = run.test(run.net, views=run.config.views)
+    last = last or best
     pictures_seen = state.step * run.batch_size
     training_seconds = sum(record["training_seconds"] for record in state.records)
     result = {

@@ -4,6 +4,7 @@ A recipe is told by what it does to how many pictures, not by minutes, so that o
 second each net learns from is measured here, and the table says what came of so many.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,19 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnet_np import backend
+from resnet_np.data import CIFAR10, TrainLoader, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import build
 from resnet_np.models.summary import summarise
-from resnet_np.training import arithmetic, novelty
+from resnet_np.training import novelty
 from resnet_np.training.config import Config, preset
 from resnet_np.training.measured import MEASURED, Measured
-from resnet_np.training.run import evaluation_batch, optimiser_of
+from resnet_np.training.run import augmentation, check_image_size, evaluation_batch, optimiser_of
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
 LEAST, MOST = 1, 1440  # minutes
 TRIAL_STEPS = 2  # of which the mean is believed
 VIEWS = 6
+TRAINING = 45_000  # pictures of which the measured recipes have made their epochs
+SMALLEST_BATCH = 32  # pictures, where they are few
 # Seconds that no picture explains: curves are drawn, checkpoints written. And the share of the time that is left free, for a
 # machine that turns out slower than it was while it was measured.
 FIXED, EPOCH, RESERVE = 4.0, 1.0, 0.03
@@ -58,37 +62,41 @@ class Choice:
     epochs: float
 
 
-def precision() -> str:
-    """bf16 where the CPU has an instruction for it, else float32."""
-    return "bf16" if arithmetic.micro_kernel("bf16") in ("amx", "vdpbf16ps") else "float32"
+def measure_all(*, classes: int, image_size: int, count: Pictures, **changes: Any) -> dict[str, Speed]:
+    """The speed of every recipe on this machine, by its name. changes: of the recipes' options, which the user wants."""
+    return {recipe.name: measure(config_of(recipe, count, image_size, **changes), classes=classes, image_size=image_size)
+            for recipe in MEASURED}
 
 
-def measure_all(*, classes: int, image_size: int, in_precision: str) -> dict[str, Speed]:
-    """The speed of every recipe on this machine, by its name."""
-    return {recipe.name: measure(recipe, classes=classes, image_size=image_size, in_precision=in_precision) for recipe in MEASURED}
+def measure(config: Config, *, classes: int, image_size: int) -> Speed:
+    """Train and evaluate as that recipe does, on random pictures, for a moment; which also compiles what is not yet compiled.
 
-
-def measure(recipe: Measured, *, classes: int, image_size: int, in_precision: str) -> Speed:
-    """Train and evaluate a net of that recipe on random pictures for a moment; which also compiles what is not yet compiled."""
-    config = config_of(recipe, epochs=1)
-    net = build(recipe.model, width=recipe.width, classes=classes)
-    net.precision = in_precision
+    Raises InputError where pictures are too small for the net.
+    """
+    check_image_size(config.model, image_size)
+    net = build(config.model, width=config.width or None, dropout=config.dropout, classes=classes, fused=config.fused)
+    net.precision = config.precision
     net.to_device()
     optimiser = optimiser_of(config, net.named_parameters(), rates={}, decays={})
-    workspace, rng = Workspace(), np.random.default_rng(0)
-    x = backend.to_device(rng.standard_normal((config.batch_size, 3, image_size, image_size), np.float32))
-    labels = backend.to_device(rng.integers(0, classes, len(x)))
-    few = x[:evaluation_batch(image_size)]
+    workspace, rng, steps = Workspace(), np.random.default_rng(0), itertools.count(1)
+    images = rng.integers(0, 256, (config.batch_size, 3, image_size, image_size), np.uint8)
+    labels = rng.integers(0, classes, len(images))
+    loader = TrainLoader(images, labels, CIFAR10, batch_size=len(images), seed=0, classes=classes, **augmentation(config))
+    few = evaluation_batch(image_size)
 
     def train() -> None:
-        read([training_step(net, optimiser, x, labels, lr=1e-3, workspace=workspace)])
+        t = next(steps)
+        with workspace:
+            x, targets = loader.batch(t)
+        read([training_step(net, optimiser, x, targets, lr=1e-3, workspace=workspace, rng=generator(0, t, "dropout"))])
 
     def evaluate() -> None:
         with workspace:
-            net.forward(few, training=False)
+            for x, _ in evaluation_batches(images[:few], labels[:few], CIFAR10, batch_size=few):
+                net.forward(x, training=False)
         backend.wait()
 
-    return Speed(_seconds(train) / len(x), _seconds(evaluate) / len(few))
+    return Speed(_seconds(train) / len(images), _seconds(evaluate) / min(few, len(images)))
 
 
 def _seconds(action: Callable[[], None]) -> float:
@@ -132,36 +140,46 @@ def expectation(recipe: Measured, epochs: float) -> float | None:
     return float(np.interp(np.log(epochs), np.log([passes for passes, _ in known]), [accuracy for _, accuracy in known]))
 
 
-def best(speeds: dict[str, Speed], seconds: float, count: Pictures, **changes: Any) -> Choice:
-    """The recipe of the highest expectation within that time, and as many epochs as fit, at most as many as were measured.
+def best(speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: int = 32, **changes: Any) -> Choice:
+    """The recipe of the highest expectation within that time, and as many epochs as fit, up to the most that were measured.
 
-    speeds: by the recipe's name. changes: of the recipe's options, which the user wants. Where not even the least that was measured
-    fits, the recipe that comes nearest to its own. Raises InputError if the time is not enough for a tenth of an epoch.
+    speeds: by the recipe's name. changes: as in `measure_all`. Other data sets than CIFAR-10 are expected to need as many pictures,
+    not as many epochs. Where not even the least that was measured fits, the recipe that comes nearest to its own.
+    Raises InputError if the time is not enough for a tenth of an epoch.
     """
     choices = []
     for recipe in MEASURED:
-        speed = speeds[recipe.name]
-        epochs = min(epochs_within(speed, seconds, count), max(recipe.accuracy))
+        share = TRAINING / count.training
+        epochs = min(epochs_within(speeds[recipe.name], seconds, count), round(max(recipe.accuracy) * share, 1))
         if epochs:
-            choices.append(choice(recipe, speed, epochs, count, **changes))
+            choices.append(Choice(
+                recipe, _shortened(config_of(recipe, count, image_size, **changes), epochs, count), speeds[recipe.name],
+                seconds_of(speeds[recipe.name], epochs, count), expectation(recipe, epochs / share), epochs))
     if not choices:
         raise InputError(f"--minutes: {max(0.0, seconds):.0f} seconds are left for training, less than the quickest net needs for "
                          "a tenth of the pictures; give more minutes")
     return max(choices, key=lambda choice: (choice.expected or 0.0, choice.epochs / min(choice.recipe.accuracy)))
 
 
-def choice(recipe: Measured, speed: Speed, epochs: float, count: Pictures, **changes: Any) -> Choice:
-    """That recipe for so many epochs. A part of an epoch is so many steps."""
-    config = config_of(recipe, epochs=int(-(-epochs // 1)), **changes)
-    if epochs < config.epochs:
-        steps = max(1, count.training // config.batch_size)
-        config = replace(config, max_steps=max(1, int(epochs * steps)))
-    return Choice(recipe, config, speed, seconds_of(speed, epochs, count), expectation(recipe, epochs), epochs)
+def config_of(recipe: Measured, count: Pictures, image_size: int, **changes: Any) -> Config:
+    """Preset `fast` as that recipe has it, with the user's changes.
+
+    Where pictures are few a batch is a tenth of them, where they are large it has as many pixels; the learning rate goes with it.
+    """
+    config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes} | changes))
+    batch = max(SMALLEST_BATCH, min(config.batch_size, count.training // 10, config.batch_size * 32**2 // image_size**2))
+    if "batch_size" in changes or batch >= config.batch_size:
+        return config
+    return replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)
 
 
-def config_of(recipe: Measured, **changes: Any) -> Config:
-    """Preset `fast` as that recipe has it."""
-    return preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes} | changes))
+def _shortened(config: Config, epochs: float, count: Pictures) -> Config:
+    """The same for so many epochs; a part of an epoch is so many steps."""
+    whole = int(-(-epochs // 1))
+    if epochs == whole:
+        return replace(config, epochs=whole)
+    steps = max(1, count.training // config.batch_size)
+    return replace(config, epochs=whole, max_steps=max(1, int(epochs * steps)))
 
 
 def table(speeds: dict[str, Speed], count: Pictures, *, image_size: int) -> list[str]:

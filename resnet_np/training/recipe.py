@@ -61,7 +61,8 @@ class Recipe:
     dropout: float = option(0.0, "share of the pooled features dropped before the last layer; 0: none")
     label_smoothing: float = option(0.0, "share of every label spread evenly over all classes; 0: none")
     lookahead: int = option(
-        0, "average the weights every N steps, over more and more steps (Zhang 2019; Jordan 2024: 5); 0: never"
+        0, "average the weights every N steps, over more and more steps (Zhang 2019; Jordan 2024: 5); 0: never. The last epoch "
+        "ends with the average, others between two of them"
     )
     augment: bool = option(True, "random crop of the padded picture, mirrored half the time")
     shift: int = option(0, "pixels of padding on each side, by which a crop may move; 0: an eighth of the picture's side")

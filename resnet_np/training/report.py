@@ -11,11 +11,10 @@ from resnet_np import backend
 from resnet_np.data import generator
 from resnet_np.models import names
 from resnet_np.models.summary import summarise
-from resnet_np.optim import SGD
 from resnet_np.optim.selection import standard_error
 from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.recipe import Recipe
-from resnet_np.training.run import Run
+from resnet_np.training.run import Run, optimiser_of
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
@@ -103,7 +102,7 @@ def compiling_announced(say: Callable[[str], None]) -> Iterator[None]:
 def forecast(run: Run, say: Callable[[str], None]) -> None:
     """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
     net = copy.deepcopy(run.learner)
-    optimiser, workspace = SGD(net.named_parameters()), Workspace()
+    optimiser, workspace = optimiser_of(run.config, net.named_parameters(), rates={}, decays={}), Workspace()
     x, labels = run.loader.batch(1)
     seconds: list[float] = []
     left = run.total - run.progress.step

@@ -14,8 +14,9 @@ from resnet_np.errors import CheckpointError, InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.layers import BatchNorm2d, Layer, WhitenedStem
 from resnet_np.layers.watch import leaves
-from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, save_checkpoint
+from resnet_np.models import Checkpoint, ResNet, build, load_checkpoint, parse_name, save_checkpoint
 from resnet_np.models.checkpoint import load_arrays, net_arrays
+from resnet_np.models.resnet_fast import SMALLEST
 from resnet_np.optim import SGD, Lookahead, Muon
 from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.config import Config
@@ -27,7 +28,7 @@ from resnet_np.training.step import StepResult, training_step
 from resnet_np.words import one_path
 from resnet_np.workspace import Workspace
 
-WHITENING = 5000  # training pictures whose patches a whitening is measured on (Jordan 2024, section 3.2)
+WHITENING = 5000  # training pictures of 32x32 whose patches a whitening is measured on (Jordan 2024, section 3.2)
 
 
 class Loader(Protocol):
@@ -96,14 +97,9 @@ class Run:
             self.normaliser,
             batch_size=self.batch_size,
             seed=config.seed,
-            augment=config.augment,
-            shift=config.shift or None,
-            padding=config.padding,
-            flip=config.flip,
-            cutout=config.cutout,
-            mixup=config.mixup,
             classes=len(pictures.classes),
             image_size=self.image_size,
+            **augmentation(config),
         )
         self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
@@ -120,7 +116,9 @@ class Run:
             fused=config.fused, seed=config.seed)
         normaliser = self._measured(images)
         if isinstance(net.stem, WhitenedStem):
-            net.stem.whiten(normaliser(resize(images[:WHITENING], self.image_size)))
+            check_image_size(config.model, self.image_size)
+            few = max(10, WHITENING * 32**2 // self.image_size**2)  # as many patches of larger pictures
+            net.stem.whiten(normaliser(resize(images[:few], self.image_size)))
         return net, normaliser
 
     def _measured(self, images: np.ndarray) -> Normaliser:
@@ -280,6 +278,19 @@ def optimiser_of(
         {name: parameter for name, parameter in parameters.items() if name not in filters}, momentum=config.momentum,
         nesterov=config.nesterov, weight_decay=config.weight_decay, decay=config.decay, rates=rates, decays=decays)
     return Muon(filters, sgd, rate=rate) if filters else sgd
+
+
+def augmentation(config: Recipe) -> dict[str, Any]:
+    """What TrainLoader is told of it."""
+    return {"augment": config.augment, "shift": config.shift or None, "padding": config.padding, "flip": config.flip,
+            "cutout": config.cutout, "mixup": config.mixup}
+
+
+def check_image_size(model: str, image_size: int) -> None:
+    """Raises InputError if pictures are too small for the pools of a fast net."""
+    if parse_name(model).family == "fast" and image_size < SMALLEST:
+        raise InputError(f"--image-size: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
+                         "--image-size 32, or another --model")
 
 
 def evaluation_batch(image_size: int) -> int:

@@ -21,6 +21,8 @@ CALLS = {
     "conv_batchnorm": lambda d: F.conv_batchnorm_forward(of((2, 3, 4, 4), d), of((5, 3, 3, 3), d), *[of(5, d)] * 2, relu=True)[0],
     "conv_batchnorm_frozen": lambda d: F.conv_batchnorm_frozen_forward(
         of((2, 3, 4, 4), d), of((5, 3, 3, 3), d), *[of(5, d)] * 4, relu=True)[0],
+    "bias": lambda d: F.bias_forward(of((2, 3, 4, 4), d), of(3, d))[0],
+    "scale": lambda d: F.scale_forward(of((2, 3), d), factor=0.5)[0],
     "update_running": lambda d: F.update_running(*[of(3, d)] * 4, 8)[1],
     "relu": lambda d: F.relu_forward(of((2, 3), d))[0],
     "add": lambda d: F.add_forward(of((2, 3), d), of((2, 3), d)),

@@ -52,9 +52,12 @@ def test_the_order_of_pictures_does_not_matter_and_the_sign_is_settled(smooth):
     assert (flat[range(12), np.abs(flat).argmax(1)] > 0).all()
 
 
-def test_pictures_smaller_than_a_patch():
-    with pytest.raises(InputError, match="1x5"):
-        whitening_filters(np.zeros((2, 3, 1, 5), np.float32), 2)
+@pytest.mark.parametrize("x, words", [
+    (np.zeros((2, 3, 1, 5), np.float32), "1x5"), (np.zeros((2, 3, 4, 4), np.uint8), "uint8"),
+    (np.zeros((2, 1, 4, 4)), "2, 1, 4, 4"), (np.zeros((0, 3, 4, 4)), "0, 3, 4, 4"), (np.zeros((3, 4, 4)), "3, 4, 4")])
+def test_what_cannot_be_whitened(x, words):
+    with pytest.raises(InputError, match=words):
+        whitening_filters(x, 2)
 
 
 @pytest.mark.parametrize("kind", [WhitenedStem, FusedWhitenedStem])

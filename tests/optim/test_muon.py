@@ -119,8 +119,22 @@ def test_resumed_steps_are_the_same_bits():
 
 
 @pytest.mark.nojit
+def test_filters_that_are_zero_begin_to_move(rng):
+    w = Parameter(np.zeros((4, 2, 3, 3), np.float32), decay=True)
+    w.grad[...] = rng.standard_normal(w.data.shape)
+    with using("numpy"):
+        Muon({"w": w}, SGD({}), rate=1.0).step(0.1)
+    assert np.isfinite(w.data).all() and w.data.any() and w.data.dtype == np.float32
+
+
+@pytest.mark.nojit
 def test_what_makes_no_sense(rng):
     with pytest.raises(InputError, match="no set of filters"):
         Muon({"fc": Parameter(rng.standard_normal((3, 4)), decay=True)}, SGD({}), rate=1.0)
     with pytest.raises(InputError, match="above 0"):
         Muon({}, SGD({}), rate=0.0)
+    w = Parameter(rng.standard_normal((4, 2, 3, 3)), decay=True)
+    optimiser = Muon({"w": w}, SGD({}), rate=1.0)
+    w.convert(lambda array: array.astype(np.float32))
+    with pytest.raises(InputError, match="Muon: w is float32"):
+        optimiser.step(0.1)

@@ -166,12 +166,16 @@ def stop_at_step(monkeypatch, count):
 
 
 @pytest.mark.nojit
-def test_the_test_set_is_read_once(recipe, pictures, folder, monkeypatch):
-    seen = []
-    test = loop.Run.test
+@pytest.mark.parametrize("accuracies, kept", [((1.0, 0.5), 1), ((0.5, 1.0), 2)])
+def test_the_test_set_is_read_once(recipe, pictures, folder, monkeypatch, accuracies, kept):
+    """After the last step: for the last weights and for those that were kept, which may be the same."""
+    seen, found = [], iter(accuracies)
+    test, validate = loop.Run.test, loop.Run.validate
     monkeypatch.setattr(loop.Run, "test", lambda self, net, **more: seen.append(self.progress.step) or test(self, net, **more))
-    run(recipe(), pictures, folder)
-    assert seen == [8, 8]  # the last weights and those that were kept, after the last step
+    monkeypatch.setattr(loop.Run, "validate", lambda self: dataclasses.replace(validate(self), top1=next(found)))
+    result, _ = run(recipe(), pictures, folder)
+    assert result["best_epoch"] == kept and seen == [8, 8][:3 - kept]
+    assert kept == 1 or result["test_accuracy"] == result["last_test_accuracy"]
 
 
 @pytest.mark.nojit

@@ -69,15 +69,35 @@ def test_the_table_says_how_many_runs_there_were():
     assert all(len(line) <= 100 for line in lines)
 
 
+@pytest.mark.parametrize("training, size, batch", [(45_000, 32, 500), (900, 32, 90), (100, 32, 32), (45_000, 64, 125)])
+def test_a_batch_that_fits_the_pictures(training, size, batch):
+    """And the learning rate with it: what a picture moves stays the same."""
+    config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
+    assert config.batch_size == batch and config.lr / batch == pytest.approx(0.414 / 500)
+    assert plan.config_of(SMALL, Pictures(training, 100, 100), size, batch_size=400).batch_size == 400  # as the user wants it
+
+
+def test_few_pictures_are_seen_as_often_as_many_were():
+    """Of a fiftieth of CIFAR-10 fifty times as many epochs are as much; not the two hundred steps that two epochs would be."""
+    choice = plan.best(SPEEDS, 10_000, Pictures(900, 100, 100))
+    assert (choice.recipe.name, choice.epochs, choice.expected) == ("large", 16 * 50, pytest.approx(0.91))
+
+
 def test_the_real_table_is_of_recipes_that_exist():
     assert MEASURED and len({recipe.name for recipe in MEASURED}) == len(MEASURED)
     for recipe in MEASURED:
-        for epochs, accuracies in recipe.accuracy.items():
+        assert recipe.accuracy
+        for accuracies in recipe.accuracy.values():
             assert accuracies and all(0.5 < accuracy < 1 for accuracy in accuracies)
-            plan.choice(recipe, Speed(0.001, 0.001), epochs, COUNT)
+        assert plan.config_of(recipe, COUNT, 32).preset == "fast"
 
 
 def test_measuring_gives_seconds_a_picture():
+    config = plan.config_of(Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8}), COUNT, 9, dropout=0.2, mixup=0.2)
     with backend.using("numpy"):
-        speed = plan.measure(Measured("tiny", "resnet8", 4, {1: (0.5,)}), classes=3, image_size=8, in_precision="float32")
-    assert 0 < speed.evaluating < speed.training < 0.1
+        assert min(plan.measure(config, classes=3, image_size=9)) > 0
+
+
+def test_pictures_too_small_for_the_pools():
+    with pytest.raises(InputError, match="--image-size: fast8 needs pictures of at least 9 pixels a side, got 8"):
+        plan.measure(plan.config_of(SMALL, COUNT, 8), classes=3, image_size=8)

@@ -2,8 +2,9 @@
 
 3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); maps whose rows do not suit, as of
 4, 14 and 31 pixels in single precision, are widened by zeros for it, and the smallest lie side by side. Other rows of whole
-half-vectors are read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the forward
-pass to the same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation. Below are the tiles:
+half-vectors are read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the
+forward pass to the same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation.
+Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -101,7 +102,7 @@ def correlate(x, w, stride, pad_h, pad_w, finish):
     if wide := _widening(w.shape, stride, pad_w, (len(x), len(w), oh, ow), x.dtype, 1):
         found = winograd.correlate(_widened(x, wide), w, pad_h, pad_w, nothing(x.dtype))
         out = empty((len(x), len(w), oh, ow), x.dtype)
-        _narrow(found, wide.columns // wide.maps, finish, out, out.reshape(len(x), len(w), -1))
+        _narrow(found, ow + wide.columns, finish, out, out.reshape(len(x), len(w), -1))
         return out
     if direct.fits(ow, x.dtype):
         return direct.correlate(x, w, stride, pad_h, pad_w, finish)
@@ -109,17 +110,17 @@ def correlate(x, w, stride, pad_h, pad_w, finish):
 
 
 class Wide(NamedTuple):
-    rows: int  # more than a map has
-    columns: int  # of a wide map
-    maps: int  # side by side in a wide map
+    rows: int  # of zeros below a map
+    columns: int  # of zeros to the right of it
+    maps: int  # side by side in a wide one
 
 
 def _widening(w_shape, stride, pad_w, out_shape, dtype, dear):
     """How to put maps into wider ones, zeros elsewhere, which Winograd's sums suit, if that pays; None: it does not.
 
-    4x4 maps become 4x8, 14x14 maps 14x16; of 3x3 maps two become 4x8, with a column of zeros behind each, which is their padding:
-    at most half of the products are of zeros. Padding puts the same zeros there, so that the results are the same. What it takes
-    to transform the filters must be spread over enough pixels: `dear` times the channels.
+    With vectors of 16 numbers 4x4 maps become 4x8, 14x14 maps 14x16; of 3x3 maps two become 4x8, with a column of zeros behind
+    each, which is their padding of 1: at most half of the products are of zeros. Padding puts the same zeros there, so that the
+    results are the same. What it takes to transform the filters must be spread over enough pixels: `dear` times the channels.
     """
     images, filters, oh, ow = out_shape
     half = VECTOR_BYTES // np.dtype(dtype).itemsize // 2
@@ -129,14 +130,15 @@ def _widening(w_shape, stride, pad_w, out_shape, dtype, dear):
         return None
     if not winograd.suits(w_shape, stride, high, wide, dtype):
         return None
-    return Wide(high - oh, wide, maps)
+    return Wide(high - oh, wide // maps - ow, maps)
 
 
 def _widened(maps, wide):
     """The maps (N, C, H, W) in wide ones, zeros below and to the right of each."""
-    images, channels, height, _ = maps.shape
-    found = empty((-(-images // wide.maps), channels, height + wide.rows, wide.columns), maps.dtype)
-    _widen(maps, wide.columns // wide.maps, found)
+    images, channels, height, width = maps.shape
+    cell = width + wide.columns
+    found = empty((-(-images // wide.maps), channels, height + wide.rows, wide.maps * cell), maps.dtype)
+    _widen(maps, cell, found)
     return found
 
 

@@ -81,23 +81,25 @@ def test_nan_is_seen(rng):
     assert np.isnan(jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1)[:, 3]).all()
 
 
-# N, C, F, H, W: rows and columns of zeros are needed, one of them, several maps fit side by side, and so many channels for so few
-# pixels that it does not pay
-@pytest.mark.parametrize("case, pays", [((3, 9, 10, 4, 4), True), ((2, 8, 8, 7, 7), True), ((2, 8, 9, 14, 14), True),
-                                        ((2, 12, 8, 5, 6), True), ((5, 9, 10, 3, 3), True), ((8, 9, 10, 2, 2), True),
-                                        ((1, 40, 8, 4, 4), False)], ids=str)
+# N, C, F, H, W, padding: rows and columns of zeros are needed, one of them, several maps fit side by side, so many channels for so
+# few pixels that it does not pay, and with another padding than 1 the two sides of the convolution have other sizes
+@pytest.mark.parametrize("case, pays", [((3, 9, 10, 4, 4, 1), True), ((2, 8, 8, 7, 7, 1), True), ((2, 8, 9, 14, 14, 1), True),
+                                        ((2, 12, 8, 5, 6, 1), True), ((5, 9, 10, 3, 3, 1), True), ((8, 9, 10, 2, 2, 1), True),
+                                        ((1, 40, 8, 4, 4, 1), False), ((2, 8, 9, 9, 9, 0), True), ((4, 8, 9, 6, 6, 0), True),
+                                        ((2, 9, 8, 5, 5, 2), True), ((6, 8, 8, 5, 5, 0), None)], ids=str)
 def test_maps_that_are_widened(rng, case, pays):
     """The same convolution, and the same statistics of what it gives: those of the zeros are left out."""
-    images, channels, filters, height, width = case
-    x, w, dout = drawn(rng, (*case, 1), np.float32)
-    assert (jit._widening(w.shape, 1, 1, dout.shape, np.float32, 1) is not None) == pays
-    for ours, exact in ((jit.forward(x, w, stride=1, pad=1), array.forward(x, w, stride=1, pad=1)),
-                        (jit.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1),
-                         array.input_grad(dout, w, x_shape=x.shape, stride=1, pad=1)),
-                        (jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1),
-                         array.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=1))):
+    images, channels, filters, height, width, pad = case
+    x, w, dout = drawn(rng, (images, channels, filters, height, width, pad), np.float32)
+    if pays is not None:  # None: by the size of a vector
+        assert (jit._widening(w.shape, 1, pad, dout.shape, np.float32, 1) is not None) == pays
+    for ours, exact in ((jit.forward(x, w, stride=1, pad=pad), array.forward(x, w, stride=1, pad=pad)),
+                        (jit.input_grad(dout, w, x_shape=x.shape, stride=1, pad=pad),
+                         array.input_grad(dout, w, x_shape=x.shape, stride=1, pad=pad)),
+                        (jit.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=pad),
+                         array.weight_grad(dout, x, w_shape=w.shape, stride=1, pad=pad))):
         assert ours.shape == exact.shape
         assert np.abs(ours - exact).max() <= 2e-6 * np.abs(exact).max()
-    y, mean, var = fused.conv_statistics(x, w, stride=1, pad=1)
+    y, mean, var = fused.conv_statistics(x, w, stride=1, pad=pad)
     np.testing.assert_allclose(mean, y.mean((0, 2, 3)), atol=1e-6 * np.abs(y).max())
     np.testing.assert_allclose(var, y.var((0, 2, 3)), rtol=1e-5)
