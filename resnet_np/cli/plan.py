@@ -65,5 +65,6 @@ def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
         expected = "the accuracy cannot be told: so little was never measured"
     else:
         expected = f"{choice.expected:.1%} of validation pictures were right after as much (JPEG copy of CIFAR-10, six views)"
-    return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {1 / choice.speed.training:.0f} images/s, "
-            f"about {choice.seconds / 60:.1f} minutes\n           {expected}")
+    rate, minutes = 1 / choice.speed.training, choice.seconds / 60
+    return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {rate:.0f} images/s, about {minutes:.1f} minutes\n"
+            f"           {expected}")
