@@ -66,5 +66,5 @@ def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
     else:
         expected = f"{choice.expected:.1%} of validation pictures were right after as much (JPEG copy of CIFAR-10, six views)"
     rate, minutes = 1 / choice.speed.training, choice.seconds / 60
-    return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {rate:.0f} images/s, about {minutes:.1f} minutes\n"
-            f"           {expected}")
+    return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {rate:.0f} images/s, about {minutes:.1f} "
+            f"minutes\n           {expected}")
