@@ -7,7 +7,7 @@ import pytest
 
 from resnet_np.data import CIFAR10, Normaliser
 from resnet_np.errors import InputError, TrainingError
-from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar
+from resnet_np.models import Checkpoint, load_checkpoint, resnet_cifar, resnet_fast
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.training import loop, provenance
 from resnet_np.training import run as running
@@ -48,6 +48,23 @@ def test_a_run(source, recipe, pictures, folder):
     for name, array in net_arrays(source.net).items():
         np.testing.assert_array_equal(array, before[name])
     assert FinetuneConfig.from_json(json.loads(folder.config.read_text())) == recipe(epochs=4, head="new")
+
+
+@pytest.mark.parametrize("freeze", ["none", "1", "trunk"])
+def test_a_fast_net(recipe, pictures, folder, freeze):
+    """Its whitening and its gammas of 1 never learn, whatever thaws; its stem is the conv1 and the bias behind it."""
+    net = resnet_fast(8, width=24, classes=3)
+    net.stem.whiten(np.random.default_rng(0).standard_normal((50, 3, 16, 16)))
+    source = Checkpoint(net, CIFAR10, ("a", "b", "c"), image_size=16)
+    run = FinetuneRun(recipe(freeze=freeze, image_size=16, stage_lr_mult=0.5), pictures, folder, source)
+    assert any("for the stem" in note for note in run.notes()) == (freeze == "none")
+    _, lines = carry_out(run)
+    assert ("features" in lines) == (freeze == "trunk")
+    before, after = net_arrays(net), net_arrays(load_checkpoint(folder.last).net)
+    same = {name for name, array in before.items() if name in after and np.array_equal(array, after[name])}
+    assert {"conv1.weight", "layer1.0.bn.weight", "layer3.1.bn1.weight"} <= same
+    assert ("bias.bias" in same, "layer2.0.conv.weight" in same) == (freeze != "none", freeze == "trunk")
+    assert "fc.weight" not in same
 
 
 def test_rates(source, recipe, pictures, folder):
