@@ -67,6 +67,20 @@ def test_relu_and_add(backend, maps):
     near(F.add_forward(a, b), A.astype(np.float64) + B, steps=0.5, extra=1e-30)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("channels", [16, 24])
+def test_bias(backend, maps, rng, relu, channels):
+    x, dout, b = maps(N, channels, H, W), maps(N, channels, H, W), rng.standard_normal(channels).astype(np.float32)
+    total = widened(x).astype(np.float64) + b[:, None, None]
+    passes = total > 0 if relu else np.ones(x.shape, bool)
+    out, cache = F.bias_forward(x, b, relu=relu)
+    near(out, np.where(passes, total, 0), steps=0.5)
+    dx, db = F.bias_backward(dout, cache)
+    near(dx, np.where(passes, widened(dout), 0), steps=0.5)
+    assert db.dtype == np.float32
+    np.testing.assert_allclose(db, np.where(passes, widened(dout).astype(np.float64), 0).sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
+
+
 def test_pooling(backend, maps, rng):
     x = maps(N, C, H, W)
     out, cache = F.global_average_pool_forward(x)
