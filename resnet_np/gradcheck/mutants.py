@@ -100,6 +100,8 @@ MUTANTS = (
            "return (height + 2 * pad - kh + 1) // stride, (width + 2 * pad - kw + 1) // stride", "numpy", ("convolution",)),
     Mutant(13, "of a tie the last wins", "kernels/pooling/jit.py",
            "if value > best or (np.isnan(value)", "if value >= best or (np.isnan(value)", "numba", ("of equal pixels",)),
+    Mutant(13, "the same in windows of 2x2", "kernels/pooling/jit.py",
+           "wins = (not value <= best)", "wins = (not value < best)", "numba", ("of equal pixels",)),
     Mutant(13, "every maximum of a tie gets the gradient", "kernels/pooling/array.py",
            "    return out, winners\n\n\n"
            "def max_backward(dout: np.ndarray, winners: np.ndarray, *, x_shape: tuple[int, ...]) -> np.ndarray:\n",

@@ -84,10 +84,13 @@ def softmax_survives_large_logits() -> None:
 
 
 def of_equal_pixels_the_first_wins() -> None:
-    _, cache = F.max_pool_forward(to_device(np.ones((1, 1, 2, 2))), k=2, stride=2)
-    dx = F.max_pool_backward(to_device(np.ones((1, 1, 1, 1))), cache)[0, 0]
-    _agree("the gradient of a tie", dx, np.array([[1.0, 0], [0, 0]]), {
-        "sent to every maximum of the tie": np.ones((2, 2)), "the last of equals wins": np.array([[0, 0], [0, 1.0]])})
+    for k in (2, 3):  # windows of 2x2 have a kernel of their own
+        _, cache = F.max_pool_forward(to_device(np.ones((1, 1, k, k))), k=k, stride=k)
+        dx = F.max_pool_backward(to_device(np.ones((1, 1, 1, 1))), cache)[0, 0]
+        first, last = np.zeros((k, k)), np.zeros((k, k))
+        first[0, 0] = last[-1, -1] = 1
+        _agree(f"the gradient of a tie of {k}x{k}", dx, first, {
+            "sent to every maximum of the tie": np.ones((k, k)), "the last of equals wins": last})
 
 
 def padding_never_wins_a_max_pool() -> None:
