@@ -63,7 +63,8 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
     count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
     size = config.image_size or pictures.train_images.shape[2]
     with report.compiling_announced(runs.say):
-        speeds = planning.measure_all(classes=len(pictures.classes), image_size=size, count=count, **changes)
+        speeds = planning.measure_all(classes=len(pictures.classes), image_size=size, count=count,
+                                      seconds=lambda: plan.budget(minutes, start), **changes)
     choice = planning.best(speeds, plan.budget(minutes, start), count, size, **changes)
     as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():

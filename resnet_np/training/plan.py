@@ -5,6 +5,7 @@ second each net learns from is measured here, and the table says what came of so
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -62,10 +63,20 @@ class Choice:
     epochs: float
 
 
-def measure_all(*, classes: int, image_size: int, count: Pictures, **changes: Any) -> dict[str, Speed]:
-    """The speed of every recipe on this machine, by its name. changes: of the recipes' options, which the user wants."""
-    return {recipe.name: measure(config_of(recipe, count, image_size, **changes), classes=classes, image_size=image_size)
-            for recipe in MEASURED}
+def measure_all(
+    *, classes: int, image_size: int, count: Pictures, seconds: Callable[[], float] = lambda: math.inf, **changes: Any
+) -> dict[str, Speed]:
+    """The speed of the recipes on this machine, by name, the cheapest first.
+
+    It ends with the first that cannot be given in the time that is left as much as was ever measured: dearer ones could even less.
+    seconds: says how many are left. changes: of the recipes' options, which the user wants.
+    """
+    speeds: dict[str, Speed] = {}
+    for recipe in MEASURED:
+        speeds[recipe.name] = measure(config_of(recipe, count, image_size, **changes), classes=classes, image_size=image_size)
+        if epochs_within(speeds[recipe.name], seconds(), count) < _most(recipe, count):
+            break
+    return speeds
 
 
 def measure(config: Config, *, classes: int, image_size: int) -> Speed:
@@ -119,7 +130,7 @@ def seconds_of(speed: Speed, epochs: float, count: Pictures) -> float:
 
 def epochs_within(speed: Speed, seconds: float, count: Pictures) -> float:
     """How many epochs fit into that time, in tenths; 0 where not even one tenth does."""
-    low, high = 0, 100_000
+    low, high = 0, 1_000_000
     while low < high:  # tenths
         middle = (low + high + 1) // 2
         if seconds_of(speed, middle / 10, count) <= seconds:
@@ -148,17 +159,22 @@ def best(speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: 
     Raises InputError if the time is not enough for a tenth of an epoch.
     """
     choices = []
-    for recipe in MEASURED:
+    for recipe in (recipe for recipe in MEASURED if recipe.name in speeds):
         share = TRAINING / count.training
-        epochs = min(epochs_within(speeds[recipe.name], seconds, count), round(max(recipe.accuracy) * share, 1))
+        epochs = min(epochs_within(speeds[recipe.name], seconds, count), _most(recipe, count))
         if epochs:
             choices.append(Choice(
                 recipe, _shortened(config_of(recipe, count, image_size, **changes), epochs, count), speeds[recipe.name],
                 seconds_of(speeds[recipe.name], epochs, count), expectation(recipe, epochs / share), epochs))
     if not choices:
         raise InputError(f"--minutes: {max(0.0, seconds):.0f} seconds are left for training, less than the quickest net needs for "
-                         "a tenth of the pictures; give more minutes")
+                         "a tenth of the pictures; give more minutes, or try again if it was compiling that took them")
     return max(choices, key=lambda choice: (choice.expected or 0.0, choice.epochs / min(choice.recipe.accuracy)))
+
+
+def _most(recipe: Measured, count: Pictures) -> float:
+    """Epochs of these pictures that are as much as was ever measured."""
+    return round(max(recipe.accuracy) * TRAINING / count.training, 1)
 
 
 def config_of(recipe: Measured, count: Pictures, image_size: int, **changes: Any) -> Config:

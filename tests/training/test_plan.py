@@ -57,6 +57,13 @@ def test_the_choice_is_a_recipe_with_a_part_of_an_epoch_as_steps():
     assert config.epochs == -(-choice.epochs // 1) and config.total_steps(450) == int(choice.epochs * 450)
 
 
+@pytest.mark.parametrize("seconds, measured", [(100, ["small"]), (10_000, ["small", "large"])])
+def test_a_dear_net_is_measured_only_where_a_cheap_one_has_nothing_more_to_learn(monkeypatch, seconds, measured):
+    monkeypatch.setattr(plan, "measure", lambda config, **more: SPEEDS["small" if config.width == 32 else "large"])
+    speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: seconds)
+    assert list(speeds) == measured and plan.best(speeds, seconds, COUNT).recipe.name in measured
+
+
 def test_no_time_at_all():
     with pytest.raises(InputError, match="20 seconds are left"):
         plan.best(SPEEDS, 20, COUNT)
