@@ -62,7 +62,7 @@ def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
     if not as_measured:
         expected = "the accuracy cannot be told: it was measured for these recipes as they are, on all of CIFAR-10"
     elif choice.expected is None:
-        expected = "the accuracy cannot be told: so little was never measured"
+        expected = "the accuracy cannot be told: no run as short as that was ever measured"
     else:
         expected = f"{choice.expected:.1%} of validation pictures were right after as much (JPEG copy of CIFAR-10, six views)"
     rate, minutes = 1 / choice.speed.training, choice.seconds / 60
