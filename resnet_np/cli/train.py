@@ -46,10 +46,10 @@ def _start(options: argparse.Namespace, start: float) -> None:
         raise InputError(f"--minutes: it decides --{clash[0].replace('_', '-')} itself; leave one of them out")
     config = preset("fast" if options.minutes else changes.pop("preset", "quick"), **changes)
     pictures = data_tools.find(options.data, say=runs.say, progress=runs.bar(options), image_size=config.image_size or None)
-    if options.minutes:
-        config = _chosen(options.minutes, start, config, changes, pictures)
     path = options.out or RunFolder.fresh(Path("runs"), f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}")
     with RunFolder.open(path, resume=False) as folder:
+        if options.minutes:
+            config = _chosen(options.minutes, start, config, changes, pictures)
         runs.carry_out(Run(config, pictures, folder), options, forecast=not options.minutes)
 
 
@@ -64,8 +64,8 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
     size = config.image_size or pictures.train_images.shape[2]
     with report.compiling_announced(runs.say):
         speeds = planning.measure_all(classes=len(pictures.classes), image_size=size, count=count,
-                                      seconds=lambda: plan.budget(minutes, start), **changes)
-    choice = planning.best(speeds, plan.budget(minutes, start), count, size, **changes)
+                                      seconds=lambda: plan.budget(minutes, start), changes=changes)
+    choice = planning.best(speeds, plan.budget(minutes, start), count, size, changes)
     as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():
         runs.say(line)

@@ -7,9 +7,10 @@ second each net learns from is measured here, and the table says what came of so
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ class Choice:
 
 
 def measure_all(
-    *, classes: int, image_size: int, count: Pictures, seconds: Callable[[], float] = lambda: math.inf, **changes: Any
+    *, classes: int, image_size: int, count: Pictures, seconds: Callable[[], float] = lambda: math.inf,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Speed]:
     """The speed of the recipes on this machine, by name, the cheapest first.
 
@@ -73,7 +75,7 @@ def measure_all(
     """
     speeds: dict[str, Speed] = {}
     for recipe in MEASURED:
-        speeds[recipe.name] = measure(config_of(recipe, count, image_size, **changes), classes=classes, image_size=image_size)
+        speeds[recipe.name] = measure(config_of(recipe, count, image_size, changes), classes=classes, image_size=image_size)
         if epochs_within(speeds[recipe.name], seconds(), count) < _most(recipe, count):
             break
     return speeds
@@ -151,7 +153,10 @@ def expectation(recipe: Measured, epochs: float) -> float | None:
     return float(np.interp(np.log(epochs), np.log([passes for passes, _ in known]), [accuracy for _, accuracy in known]))
 
 
-def best(speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: int = 32, **changes: Any) -> Choice:
+def best(
+    speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: int = 32,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Choice:
     """The recipe of the highest expectation within that time, and as many epochs as fit, up to the most that were measured.
 
     speeds: by the recipe's name. changes: as in `measure_all`. Other data sets than CIFAR-10 are expected to need as many pictures,
@@ -164,7 +169,7 @@ def best(speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: 
         epochs = min(epochs_within(speeds[recipe.name], seconds, count), _most(recipe, count))
         if epochs:
             choices.append(Choice(
-                recipe, _shortened(config_of(recipe, count, image_size, **changes), epochs, count), speeds[recipe.name],
+                recipe, _shortened(config_of(recipe, count, image_size, changes), epochs, count), speeds[recipe.name],
                 seconds_of(speeds[recipe.name], epochs, count), expectation(recipe, epochs / share), epochs))
     if not choices:
         raise InputError(f"--minutes: {max(0.0, seconds):.0f} seconds are left for training, less than the quickest net needs for "
@@ -177,12 +182,14 @@ def _most(recipe: Measured, count: Pictures) -> float:
     return round(max(recipe.accuracy) * TRAINING / count.training, 1)
 
 
-def config_of(recipe: Measured, count: Pictures, image_size: int, **changes: Any) -> Config:
+def config_of(
+    recipe: Measured, count: Pictures, image_size: int, changes: Mapping[str, Any] = MappingProxyType({})
+) -> Config:
     """Preset `fast` as that recipe has it, with the user's changes.
 
     Where pictures are few a batch is a tenth of them, where they are large it has as many pixels; the learning rate goes with it.
     """
-    config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes} | changes))
+    config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
     batch = max(SMALLEST_BATCH, min(config.batch_size, count.training // 10, config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:
         return config

@@ -32,7 +32,7 @@ def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     """No more pictures are seen than ever were: of an epoch of 81 pictures 54 make one and a half. What that gives on other
     pictures than CIFAR-10's is not promised."""
     monkeypatch.setattr(plan, "TRAINING", 81)
-    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5",
+    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5", "--image-size", "16",
                  "--backend", "numpy"]) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("plan "))
@@ -42,7 +42,10 @@ def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     assert [config[name] for name in ("preset", "model", "width", "epochs", "muon", "seed")] == ["fast", "resnet8", 4, 3, 0.1, 5]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert 0 <= result["test_accuracy_views"] <= 1
+    assert config["image_size"] == 16
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--data", str(data), "--backend", "numpy"]) == 0
+    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--backend", "numpy"]) == 2
+    assert "plan " not in capsys.readouterr().out.partition("resuming")[2]  # refused before anything is measured
 
 
 def test_the_table_and_the_choice(capsys):

@@ -51,7 +51,7 @@ def test_the_recipe_of_the_highest_expectation(seconds, name, epochs):
 
 
 def test_the_choice_is_a_recipe_with_a_part_of_an_epoch_as_steps():
-    choice = plan.best(SPEEDS, 1_000, COUNT, seed=3, batch_size=100)
+    choice = plan.best(SPEEDS, 1_000, COUNT, changes={"seed": 3, "batch_size": 100})
     config = choice.config
     assert (config.preset, config.model, config.width, config.muon, config.seed) == ("fast", "fast8", 64, 0.1, 3)
     assert config.epochs == -(-choice.epochs // 1) and config.total_steps(450) == int(choice.epochs * 450)
@@ -81,7 +81,7 @@ def test_a_batch_that_fits_the_pictures(training, size, batch):
     """And the learning rate with it: what a picture moves stays the same."""
     config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
     assert config.batch_size == batch and config.lr / batch == pytest.approx(0.414 / 500)
-    assert plan.config_of(SMALL, Pictures(training, 100, 100), size, batch_size=400).batch_size == 400  # as the user wants it
+    assert plan.config_of(SMALL, Pictures(training, 100, 100), size, {"batch_size": 400}).batch_size == 400  # as the user wants it
 
 
 def test_few_pictures_are_seen_as_often_as_many_were():
@@ -100,7 +100,7 @@ def test_the_real_table_is_of_recipes_that_exist():
 
 
 def test_measuring_gives_seconds_a_picture():
-    config = plan.config_of(Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8}), COUNT, 9, dropout=0.2, mixup=0.2)
+    config = plan.config_of(Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8}), COUNT, 9, {"dropout": 0.2, "mixup": 0.2})
     with backend.using("numpy"):
         assert min(plan.measure(config, classes=3, image_size=9)) > 0
 
