@@ -32,7 +32,8 @@ def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     """No more pictures are seen than ever were: of an epoch of 81 pictures 54 make one and a half. What that gives on other
     pictures than CIFAR-10's is not promised."""
     monkeypatch.setattr(plan, "TRAINING", 81)
-    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5", "--image-size", "16",
+    assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5",
+                 "--image-size", "16",
                  "--backend", "numpy"]) == 0
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("plan "))

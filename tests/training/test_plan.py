@@ -81,7 +81,8 @@ def test_a_batch_that_fits_the_pictures(training, size, batch):
     """And the learning rate with it: what a picture moves stays the same."""
     config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
     assert config.batch_size == batch and config.lr / batch == pytest.approx(0.414 / 500)
-    assert plan.config_of(SMALL, Pictures(training, 100, 100), size, {"batch_size": 400}).batch_size == 400  # as the user wants it
+    wished = plan.config_of(SMALL, Pictures(training, 100, 100), size, {"batch_size": 400})
+    assert wished.batch_size == 400
 
 
 def test_few_pictures_are_seen_as_often_as_many_were():
