@@ -101,7 +101,8 @@ def test_the_real_table_is_of_recipes_that_exist():
 
 
 def test_measuring_gives_seconds_a_picture():
-    config = plan.config_of(Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8}), COUNT, 9, {"dropout": 0.2, "mixup": 0.2})
+    tiny = Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8})
+    config = plan.config_of(tiny, COUNT, 9, {"dropout": 0.2, "mixup": 0.2})
     with backend.using("numpy"):
         assert min(plan.measure(config, classes=3, image_size=9)) > 0
 
