@@ -178,23 +178,29 @@ def _zero_padded(matrix, rows, columns):
 @parallel
 def _widen(maps, cell, wide):
     """maps (N, C, H, W), side by side, each `cell` columns from the one before it -> wide, zeros elsewhere."""
-    height, width = maps.shape[2:]
+    channels, height, width = maps.shape[1:]
     side = wide.shape[3] // cell
     for m in prange(len(wide)):
         wide[m] = 0
         for n in range(m * side, min(m * side + side, len(maps))):
-            left = n % side * cell
-            wide[m, :, :height, left:left + width] = maps[n]
+            cells = wide[m, :, :, n % side * cell:]
+            for c in range(channels):
+                for y in range(height):
+                    for x in range(width):
+                        cells[c, y, x] = maps[n, c, y, x]
 
 
 @parallel
 def _narrow(wide, cell, finish, out, planes):
     """The maps in wide -> out (N, F, OH, OW), image by image, and finished; planes (N, F, OH*OW) is out too."""
-    height, width = out.shape[2:]
+    filters, height, width = out.shape[1:]
     side = wide.shape[3] // cell
     for n in prange(len(out)):
-        left = n % side * cell
-        out[n] = wide[n // side, :, :height, left:left + width]
+        maps = wide[n // side, :, :, n % side * cell:]
+        for f in range(filters):
+            for y in range(height):
+                for x in range(width):
+                    out[n, f, y, x] = maps[f, y, x]
         finish_image(planes, n, finish)
 
 
