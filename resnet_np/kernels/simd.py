@@ -22,6 +22,8 @@ plain SSE2), in as many instructions as it takes.
     subtract(x, y)         x - y
     positive(x)            0 where x <= 0, else x: NaN stays
     multiply_add(x, y, z)  x * y + z, fused where the CPU can
+    scale(x, k)            k * x, for a number k
+    add_scaled(x, k, y)    x + k * y, fused where the CPU can
 
 Nothing is bounds-checked: the callers' tests run on arrays that end at a guard page. Under NUMBA_DISABLE_JIT=1 intrinsics
 cannot run, and the numba backend says that it is unavailable.
@@ -276,16 +278,50 @@ def positive(typing_context, x):
     return x(x), generate
 
 
+def _fused(builder, vector, *factors_and_term):
+    # fmuladd and not fma: on a CPU without the instruction, llvm.fma becomes a slow library call.
+    kind = factors_and_term[0].type
+    suffix = f"v{kind.count}f{vector.element.bitwidth}"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.{suffix}")
+    return builder.call(function, factors_and_term)
+
+
 @intrinsic
 def multiply_add(typing_context, x, y, z):
     if not (isinstance(x, Vector) and x == y == z):
         return None
 
     def generate(context, builder, signature, arguments):
-        # fmuladd and not fma: on a CPU without the instruction, llvm.fma becomes a slow library call.
-        kind = arguments[0].type
-        suffix = f"v{kind.count}f{x.element.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.{suffix}")
-        return builder.call(function, arguments)
+        return _fused(builder, x, *arguments)
 
     return x(x, y, z), generate
+
+
+def _number(context, builder, vector, number):
+    """A float64, rounded to the vector's dtype, in every lane: a constant, where the number is one."""
+    kind = context.get_value_type(vector)
+    element = number if kind.element == number.type else builder.fptrunc(number, kind.element)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), element, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+
+
+@intrinsic
+def scale(typing_context, x, number):
+    if not isinstance(x, Vector):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return builder.fmul(arguments[0], _number(context, builder, x, arguments[1]))
+
+    return x(x, types.float64), generate
+
+
+@intrinsic
+def add_scaled(typing_context, x, number, y):
+    if not (isinstance(x, Vector) and x == y):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return _fused(builder, x, arguments[2], _number(context, builder, x, arguments[1]), arguments[0])
+
+    return x(x, types.float64, x), generate

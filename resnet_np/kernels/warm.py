@@ -23,8 +23,8 @@ from resnet_np.precision import rounded
 
 def float32() -> None:
     """Call the backward pass's kernels that are slow to compile once, on small arrays of the types that a net has."""
-    x, wide, half = (np.zeros(shape, np.float32) for shape in ((1, 8, 8, 8), (1, 8, 8, 16), (1, 8, 4, 8)))
-    w, channel = np.zeros((8, 8, 3, 3), np.float32), np.ones(8, np.float32)
+    x, wide, half = (np.zeros(shape, np.float32) for shape in ((1, 16, 8, 8), (1, 16, 8, 16), (1, 16, 4, 8)))
+    w, channel = np.zeros((16, 16, 3, 3), np.float32), np.ones(16, np.float32)
     conv.weight_grad(half, wide, w_shape=w.shape, stride=2, pad=1)
     conv.input_grad(half, w, x_shape=wide.shape, stride=2, pad=1)
     conv.weight_grad(x, x, w_shape=w.shape, stride=1, pad=1)

@@ -1,10 +1,8 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
-3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py); maps whose rows do not suit, as of
-4, 14 and 31 pixels in single precision, are widened by zeros for it, and the smallest lie side by side. Other rows of whole
-half-vectors are read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the
-forward pass to the same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation.
-Below are the tiles:
+3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums (winograd.py). Other rows of whole half-vectors are
+read straight from the padded image (direct.py). The rest goes by tiles of the im2col matrix (tiles.py): the forward pass to the
+same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation. Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
 
@@ -17,8 +15,6 @@ All three products are the same register-tiled `multiply_tile`:
 Threads share images, for the weight gradient also channels, never sums: the bits are the same for any number of threads.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
@@ -30,8 +26,6 @@ from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_t
 from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
-MOST_WASTE = 2  # pixels computed for one that is wanted, where Winograd's sums are worth it
-DEAR = 20  # times as many pixels must a weight gradient have to repay that: measured with 64 to 512 channels on 4x4 to 28x28 maps
 DEPTH = 128  # pixels, if a row has not more, over which the weight gradient's block of sums stays in registers
 BLOCK = 16  # channels, whole ROWS, whose weight gradient is one thread's turn: their columns of DEPTH pixels fit the L2 cache
 
@@ -63,10 +57,8 @@ def input_grad(dout, w, *, x_shape, stride, pad):
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
-    if winograd.suits(w_shape, stride, *dout.shape[2:], x.dtype):
+    if winograd.suits(w_shape, stride, dout.shape, x.dtype):
         return winograd.weight_grad(dout, x, pad=pad)
-    if wide := _widening(w_shape, stride, pad, dout.shape, x.dtype, DEAR):
-        return winograd.weight_grad(_widened(dout, wide), _widened(x, wide), pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)
     filters, channels, kh, kw = w_shape
@@ -97,49 +89,11 @@ def input_grad_correlation(dout, w, pad, finish):
 def correlate(x, w, stride, pad_h, pad_w, finish):
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW). finish: what is done to each image of it, in the cache."""
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
-    if winograd.suits(w.shape, stride, oh, ow, x.dtype):
+    if winograd.suits(w.shape, stride, (len(x), len(w), oh, ow), x.dtype):
         return winograd.correlate(x, w, pad_h, pad_w, finish)
-    if wide := _widening(w.shape, stride, pad_w, (len(x), len(w), oh, ow), x.dtype, 1):
-        found = winograd.correlate(_widened(x, wide), w, pad_h, pad_w, nothing(x.dtype))
-        out = empty((len(x), len(w), oh, ow), x.dtype)
-        _narrow(found, ow + wide.columns, finish, out, out.reshape(len(x), len(w), -1))
-        return out
     if direct.fits(ow, x.dtype):
         return direct.correlate(x, w, stride, pad_h, pad_w, finish)
     return _correlate(x, w, stride, pad_h, pad_w, finish)
-
-
-class Wide(NamedTuple):
-    rows: int  # of zeros below a map
-    columns: int  # of zeros to the right of it
-    maps: int  # side by side in a wide one
-
-
-def _widening(w_shape, stride, pad_w, out_shape, dtype, dear):
-    """How to put maps into wider ones, zeros elsewhere, which Winograd's sums suit, if that pays; None: it does not.
-
-    With vectors of 16 numbers 4x4 maps become 4x8, 14x14 maps 14x16; of 3x3 maps two become 4x8, with a column of zeros behind
-    each, which is their padding of 1: at most half of the products are of zeros. Padding puts the same zeros there, so that the
-    results are the same. What it takes to transform the filters must be spread over enough pixels: `dear` times the channels.
-    """
-    images, filters, oh, ow = out_shape
-    half = VECTOR_BYTES // np.dtype(dtype).itemsize // 2
-    high, wide = _round_up(oh, 2), _round_up(ow, half)
-    maps = max(1, half >> ow.bit_length()) if pad_w == 1 else 1  # each a power of two columns, more than its own
-    if high * wide > MOST_WASTE * oh * ow * maps or images * oh * ow < dear * max(filters, w_shape[1]):
-        return None
-    if not winograd.suits(w_shape, stride, high, wide, dtype):
-        return None
-    return Wide(high - oh, wide // maps - ow, maps)
-
-
-def _widened(maps, wide):
-    """The maps (N, C, H, W) in wide ones, zeros below and to the right of each."""
-    images, channels, height, width = maps.shape
-    cell = width + wide.columns
-    found = empty((-(-images // wide.maps), channels, height + wide.rows, wide.maps * cell), maps.dtype)
-    _widen(maps, cell, found)
-    return found
 
 
 def _correlate(x, w, stride, pad_h, pad_w, finish):
@@ -173,35 +127,6 @@ def _zero_padded(matrix, rows, columns):
     padded = np.zeros((rows, columns), matrix.dtype)
     padded[:matrix.shape[0], :matrix.shape[1]] = matrix
     return padded
-
-
-@parallel
-def _widen(maps, cell, wide):
-    """maps (N, C, H, W), side by side, each `cell` columns from the one before it -> wide, zeros elsewhere."""
-    channels, height, width = maps.shape[1:]
-    side = wide.shape[3] // cell
-    for m in prange(len(wide)):
-        wide[m] = 0
-        for n in range(m * side, min(m * side + side, len(maps))):
-            cells = wide[m, :, :, n % side * cell:]
-            for c in range(channels):
-                for y in range(height):
-                    for x in range(width):
-                        cells[c, y, x] = maps[n, c, y, x]
-
-
-@parallel
-def _narrow(wide, cell, finish, out, planes):
-    """The maps in wide -> out (N, F, OH, OW), image by image, and finished; planes (N, F, OH*OW) is out too."""
-    filters, height, width = out.shape[1:]
-    side = wide.shape[3] // cell
-    for n in prange(len(out)):
-        maps = wide[n // side, :, :, n % side * cell:]
-        for f in range(filters):
-            for y in range(height):
-                for x in range(width):
-                    out[n, f, y, x] = maps[f, y, x]
-        finish_image(planes, n, finish)
 
 
 @parallel

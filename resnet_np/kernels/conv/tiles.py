@@ -14,6 +14,7 @@ from resnet_np.kernels.compile import inline
 from resnet_np.kernels.simd import add, broadcast, lanes, load, multiply_add, store, zero
 
 ROWS = 4  # rows of `multiply_tile`'s output block; its width is two vectors
+TALL = 8  # rows of the other two
 
 
 @inline
@@ -143,12 +144,60 @@ def multiply_tile(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out
 
 
 @inline
-def multiply_column(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row):
-    """out += A B as `multiply_tile` does, for 8 rows and one vector: where the width of `out` is an odd number of them."""
+def multiply_tall(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row, accumulate):
+    """The same for 8 rows, in sixteen registers: half as many loads of B a product, where a CPU has as many registers."""
+    n = lanes(out)
     row1, row2, row3 = out_first + out_row, out_first + 2 * out_row, out_first + 3 * out_row
     row4, row5, row6, row7 = out_first + 4 * out_row, out_first + 5 * out_row, out_first + 6 * out_row, out_first + 7 * out_row
-    s0, s1, s2, s3 = load(out, out_first), load(out, row1), load(out, row2), load(out, row3)
-    s4, s5, s6, s7 = load(out, row4), load(out, row5), load(out, row6), load(out, row7)
+    if accumulate:
+        s0, s1, s2, s3 = _pair(out, out_first), _pair(out, row1), _pair(out, row2), _pair(out, row3)
+        s4, s5, s6, s7 = _pair(out, row4), _pair(out, row5), _pair(out, row6), _pair(out, row7)
+    else:
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero(out), zero(out)
+    for d in range(depth):
+        b0, b1 = load(b, b_first + d * b_step), load(b, b_first + d * b_step + n)
+        i = a_first + d * a_step
+        s0, s1 = _add_products(a, i, b0, b1, s0), _add_products(a, i + a_row, b0, b1, s1)
+        s2, s3 = _add_products(a, i + 2 * a_row, b0, b1, s2), _add_products(a, i + 3 * a_row, b0, b1, s3)
+        s4, s5 = _add_products(a, i + 4 * a_row, b0, b1, s4), _add_products(a, i + 5 * a_row, b0, b1, s5)
+        s6, s7 = _add_products(a, i + 6 * a_row, b0, b1, s6), _add_products(a, i + 7 * a_row, b0, b1, s7)
+    _store_pair(out, out_first, s0)
+    _store_pair(out, row1, s1)
+    _store_pair(out, row2, s2)
+    _store_pair(out, row3, s3)
+    _store_pair(out, row4, s4)
+    _store_pair(out, row5, s5)
+    _store_pair(out, row6, s6)
+    _store_pair(out, row7, s7)
+
+
+@inline
+def _pair(out, at):
+    return load(out, at), load(out, at + lanes(out))
+
+
+@inline
+def _store_pair(out, at, pair):
+    store(out, at, pair[0])
+    store(out, at + lanes(out), pair[1])
+
+
+@inline
+def _add_products(a, i, b0, b1, sums):
+    factor = broadcast(a, i)
+    return multiply_add(factor, b0, sums[0]), multiply_add(factor, b1, sums[1])
+
+
+@inline
+def multiply_column(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row, accumulate):
+    """The same for 8 rows and one vector: where the width of `out` is an odd number of them."""
+    row1, row2, row3 = out_first + out_row, out_first + 2 * out_row, out_first + 3 * out_row
+    row4, row5, row6, row7 = out_first + 4 * out_row, out_first + 5 * out_row, out_first + 6 * out_row, out_first + 7 * out_row
+    if accumulate:
+        s0, s1, s2, s3 = load(out, out_first), load(out, row1), load(out, row2), load(out, row3)
+        s4, s5, s6, s7 = load(out, row4), load(out, row5), load(out, row6), load(out, row7)
+    else:
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero(out)
     for d in range(depth):
         v = load(b, b_first + d * b_step)
         i = a_first + d * a_step

@@ -1,4 +1,4 @@
-"""3x3 convolution with less than half of the multiplications: Winograd's F(2x2, 3x3).
+"""3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3).
 
 Two neighbouring outputs of a filter g = (g0, g1, g2) see four pixels d = (d0, d1, d2, d3):
 
@@ -10,362 +10,341 @@ That is six products. Four suffice, if the sums of filter taps are formed once f
     m3 = (d3 - d1) g2                       m2 = (d2 - d1) (g0 - g1 + g2)/2
     y0 = m0 + m1 + m2                       y1 = m1 - m2 + m3
 
-or y = A^T [(G g) * (B^T d)], with B^T, G and A^T the three sets of sums above. The same along rows and then along columns makes
-2x2 outputs of a 4x4 tile of pixels, d, with 16 products in place of 36:
+or y = A^T [(G g) * (B^T d)], with G, B^T and A^T the three sets of sums above. Four outputs see six pixels, and six products do for
+them: winograd_sums.py has the sums. The same along rows and then along columns makes 4x4 outputs of a 6x6 tile of pixels, d,
+with 36 products in place of 144:
 
-    y = A^T [(G g G^T) * (B^T d B)] A       a product of numbers, in place 0 ... 15 of the tile (k below)
+    y = A^T [(G g G^T) * (B^T d B)] A       a product of numbers, in place 0 ... 35 of the tile (k below)
 
-Summed over channels, each of the 16 places is a matrix product: (F, C) times (C, tiles). Everything is linear, so the gradient
-with respect to g goes back through the same matrices, transposed, again with 16 products a tile:
+Summed over channels, each of the 36 places is a matrix product: (tiles, C) times (C, F). Everything is linear, so the gradient with
+respect to g goes back through the same matrices, transposed, again with 36 products a tile:
 
     dg = G^T [(B^T d B) * (A dy A^T)] G     summed over tiles and images
 
-Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. Larger tiles save more products and lose
-digits; this one only adds and subtracts (the halves are exact), and its float32 error is that of `direct.py` (test_winograd.py).
-What is lost is locality: a NaN or an infinity spoils the four outputs of its tile, also those whose window does not hold it.
+Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. The sums evaluate polynomials, with taps and
+pixels for coefficients, at 0, two points, the same two negated, and infinity. Lavin and Gray take 1 and 2; 3/4 and 3/2 leave half
+of the rounding error (how much points matter: Alam et al. 2022, "Winograd Convolution for Deep Neural Networks: Efficient Point
+Selection"). With 16 to 256 channels the float32 error is 4e-7 to 1.2e-6 (rms) of the output's deviation, where 1 and 2 have
+8e-7 to 2.6e-6 (test_winograd.py).
+What is lost is locality: a NaN or an infinity spoils the 16 outputs of its tile, also those whose window does not hold it.
 
-    N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk
+    N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk   P pixels
 
-It takes stride 1, rows of whole half-vectors, an even number of rows, and at least 8 channels and filters. A vector holds one pixel
-of n tiles: every second one of the 2 n pixels of four half-vectors, each of which may lie in another row, or even in another image:
-small maps share a vector.
-`whole`: rows are whole vectors, so that the first two half-vectors are always one vector, and so are the last two.
-Arrays of 16 places are a little longer than they need be: 16 streams a power of two apart would share a few lines of the cache
-(transforming 512 x 512 filters took five times as long).
+A vector holds n channels, or filters, of one pixel: the transforms are sums of whole vectors. So the planes of n channels are
+turned on the way in (`_gather`), and those of n filters on the way out (`_scatter`). If n does not divide the channels, the last
+vector begins earlier: some are computed twice, to the same bits, and nothing is read that is not there. Maps whose sides no 4
+divides get zeros, and what comes out beyond them is dropped.
+What multiplies, A (rows, depth) times B (depth, columns), lies in scratch such that the products run along it (see `_panel`).
+Arrays of 36 places are a little longer than they need be: 36 streams a power of two apart would share a few lines of the cache.
 """
 
 import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel
-from resnet_np.kernels.conv.direct import fits
 from resnet_np.kernels.conv.finish import finish_image
-from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.conv.tiles import ROWS, multiply_column, multiply_tile
-from resnet_np.kernels.simd import (
-    VECTOR_BYTES,
-    add,
-    evens,
-    lanes,
-    load,
-    load_two,
-    lower,
-    odds,
-    store,
-    store_two,
-    subtract,
-    transpose,
-    upper,
+from resnet_np.kernels.conv.partials import PARTS
+from resnet_np.kernels.conv.tiles import ROWS, TALL, multiply_column, multiply_tall, multiply_tile
+from resnet_np.kernels.conv.winograd_sums import (
+    transform_filter,
+    transform_gradients,
+    transform_pixels,
+    transform_strip,
+    transform_sums,
 )
+from resnet_np.kernels.simd import VECTOR_BYTES, lanes, load, store, transpose, zero
 from resnet_np.workspace import empty
 
-PLACES = 16
-LEAST = 8  # channels and filters, of fewer the products do not pay for the sums
-CHUNK = 128  # tiles over which the weight gradient's blocks of sums are kept in registers
-HALVES = 8  # half-vectors of a block of the forward pass: two vectors of tiles
+PLACES = 36
+MOST_WASTE = 3  # pixels computed for one that is wanted, where saving three quarters of the multiplications is worth it
+FEWEST = 1 / 2  # pixels of all images, times channels or filters, over which transforming the filters must be spread
+STRIP_BYTES = 40 << 10  # of the padded pixels of n channels: they fit the L1 cache
+
+# Sums that fit the L2 cache, measured with 1.25 MiB a core (Intel Xeon, Ice Lake, 2026-11-29), in tiles, channels and filters.
+TILES = 64  # of the forward pass, multiplied by
+FILTERS = 128  # at a time
+CHUNK = 32  # of the weight gradient, for
+BLOCK = 64  # channels and as many filters
+LEAST = 64  # tiles of a part of the batch: sums are made and added for every one
+
+HIGH, multiply_block = (TALL, multiply_tall) if VECTOR_BYTES == 64 else (ROWS, multiply_tile)  # a CPU with AVX-512 has 32 registers
 
 
-def suits(w_shape, stride, oh, ow, dtype):
-    """Whether a convolution with filters (F, C, KH, KW) and maps of OH x OW outputs can, and should, be done here."""
+def suits(w_shape, stride, out_shape, dtype):
+    """Whether a convolution with filters (F, C, KH, KW) and outputs (N, F, OH, OW) can, and should, be done here."""
     filters, channels, *kernel = w_shape
-    return kernel == [3, 3] and stride == 1 and oh % 2 == 0 and fits(ow, dtype) and min(filters, channels) >= LEAST
+    images, _, oh, ow = out_shape
+    return (kernel == [3, 3] and stride == 1 and min(filters, channels) >= VECTOR_BYTES // np.dtype(dtype).itemsize
+            and 16 * -(-oh // 4) * -(-ow // 4) <= MOST_WASTE * oh * ow
+            and images * oh * ow >= FEWEST * max(filters, channels))
 
 
 def correlate(x, w, pad_h, pad_w, finish):
-    """x (N, C, H, W), w (F, C, 3, 3) -> out (N, F, OH, OW)."""
+    """x (N, C, H, W), w (F, C, 3, 3) -> out (N, F, OH, OW). finish: what is done to each image of it, in the cache."""
     images, channels, height, width = x.shape
     filters, threads = len(w), get_num_threads()
-    oh, ow, row = height + 2 * pad_h - 2, width + 2 * pad_w - 2, width + 2 * pad_w
+    oh, ow = height + 2 * pad_h - 2, width + 2 * pad_w - 2
     n = VECTOR_BYTES // x.itemsize
-    group = max(1, HALVES // (oh // 2 * (ow // (n // 2))))  # images that share a block
-    g = empty((PLACES, _round_up(filters, ROWS) * channels + n), x.dtype)
-    padded = empty((threads, group, channels, (height + 2 * pad_h) * row), x.dtype)
-    g[...] = padded[...] = 0
-    d = empty((threads, PLACES, (channels + 1) * 2 * n), x.dtype)
-    m = empty((threads, PLACES, (_round_up(filters, ROWS) + 1) * 2 * n), x.dtype)
-    places = empty((threads, 2, HALVES), np.int64)
+    rows, strips, across = _strips(oh, ow, x.dtype)
+    group = max(1, TILES // (strips * rows * across))  # images of a thread's turn, and as many turns for every thread, if it can be
+    group = -(-images // (threads * -(-images // (threads * group))))
+    many = min(max(1, TILES // (rows * across)), group * strips)  # strips multiplied together
+    tiles, wide = _round_up(many * rows * across, TALL), _round_up(filters, n)
+    g = empty((PLACES * channels * wide,), x.dtype)
+    taps = empty((threads, 9 * n * n), x.dtype)
+    padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
+    padded[...] = 0
+    turned = empty((threads, max((4 * rows + 2) * width, 4 * rows * ow) * n), x.dtype)
+    d = empty((threads, PLACES, tiles * channels + n), x.dtype)
+    m = empty((threads, PLACES, tiles * min(FILTERS, wide) + n), x.dtype)
+    edge = empty((threads, 16 * n), x.dtype)
     out = empty((images, filters, oh, ow), x.dtype)
-    _transform_filters(w, g)
-    _correlate(x, g, pad_h, pad_w, ow, padded, d, m, places, finish, out.reshape(images, filters, -1))
+    _transform_filters(w, taps, g)
+    _correlate(x.reshape(-1), x.shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, edge, finish, out.reshape(-1),
+               oh, ow, out.reshape(images, filters, -1))
     return out
 
 
 def weight_grad(dout, x, *, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw (F, C, 3, 3), summed over the batch."""
-    images, channels, height, width = x.shape
-    filters, threads = dout.shape[1], get_num_threads()
-    n = VECTOR_BYTES // x.itemsize
-    rows, across = _round_up(channels, 2 * ROWS), _round_up(filters, n)
-    padded = empty((threads, channels, (height + 2 * pad) * (width + 2 * pad)), x.dtype)
-    turned = empty((threads, n, across), x.dtype)
-    padded[...] = turned[...] = 0
-    d = empty((threads, PLACES, rows, CHUNK + n), x.dtype)
-    e = empty((threads, PLACES, CHUNK * across + n), x.dtype)
-    sums = empty((threads, PLACES, rows * across + n), x.dtype)
-    total = parts(images, 9 * channels, across, x.dtype)
-    _weight_grad(dout, x, pad, padded, d.reshape(threads, PLACES, -1), d.shape[3], turned, e, sums, total)
-    return add_parts(total, (filters, channels, 3, 3), 1 / 4)
+    images, channels, _, width = x.shape
+    filters, oh, ow = dout.shape[1:]
+    threads, n = get_num_threads(), VECTOR_BYTES // x.itemsize
+    rows, strips, across = _strips(oh, ow, x.dtype)
+    many = min(max(1, CHUNK // (rows * across)), images * strips)
+    tiles = many * rows * across
+    deep, wide = min(BLOCK, _round_up(channels, n)), min(BLOCK, _round_up(filters, n))
+    blocks = -(-channels // deep) * -(-filters // wide)
+    padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
+    whole = empty((threads, 4 * rows * 4 * across * n), x.dtype)
+    padded[...] = whole[...] = 0
+    turned = empty((threads, max((4 * rows + 2) * width, 4 * rows * ow) * n), x.dtype)
+    d = empty((threads, PLACES, tiles * deep + TALL), x.dtype)
+    e = empty((threads, PLACES, tiles * wide + n), x.dtype)
+    parts = max(1, min(images, -(-PARTS // blocks), images * strips * rows * across // LEAST))
+    sums = empty((parts, blocks, PLACES * (_round_up(deep, TALL) * wide + n)), x.dtype)
+    dw = empty((filters, channels, 3, 3), x.dtype)
+    taps = empty((threads, 9 * n), x.dtype)
+    _weight_grad(dout.reshape(-1), dout.shape, x.reshape(-1), x.shape, pad, many, rows, deep, wide, padded, whole, turned, d, e,
+                 sums)
+    _add_parts(sums)
+    _transform_sums(sums[0], deep, wide, taps, dw)
+    return dw
 
 
 def _round_up(count, multiple):
     return -(-count // multiple) * multiple
 
 
+def _strips(oh, ow, dtype):
+    """A map goes strip by strip: rows of tiles of a strip, strips of a map, tiles of a row."""
+    down, across = -(-oh // 4), -(-ow // 4)
+    most = max(1, (STRIP_BYTES // (VECTOR_BYTES * (4 * across + 2)) - 2) // 4)
+    strips = -(-down // most)
+    return -(-down // strips), strips, across
+
+
 @inline
-def _spread(g0, g1, g2, half):
-    """G g: three taps, four factors. half: 1/2 in their dtype."""
-    return g0, half * (g0 + g1 + g2), half * (g0 - g1 + g2), g2
+def _panel(block, blocks, n, depth):
+    """Of a matrix (depth, columns) in panels of 2 n columns, or n at an odd end, one behind the other: where block `block` of n
+    columns begins, and how far apart its rows are. What is read at once is a panel's row, the next is the one behind it."""
+    if block == blocks - 1 and blocks % 2 == 1:
+        return block * n * depth, n
+    return block // 2 * 2 * n * depth + block % 2 * n, 2 * n
 
 
 @parallel
-def _transform_filters(w, g):
-    """w (F, C, 3, 3) -> g (16, F rounded up * C + n): G w G^T; in blocks of 4 filters: channels, the 4 filters side by side."""
+def _transform_filters(w, taps, g):
+    """w (F, C, 3, 3) -> g: G w G^T, panels of filters, in each a matrix (C, filters) for every place. Scratch: taps (9 n, n)."""
     filters, channels = w.shape[:2]
-    half = w.dtype.type(0.5)
-    for f in prange(filters):
-        for c in range(channels):
-            v = w[f, c]
-            left = _spread(v[0, 0], v[1, 0], v[2, 0], half)
-            middle = _spread(v[0, 1], v[1, 1], v[2, 1], half)
-            right = _spread(v[0, 2], v[1, 2], v[2, 2], half)
-            to = f // ROWS * ROWS * channels + c * ROWS + f % ROWS
-            for i in range(4):
-                g[4 * i, to], g[4 * i + 1, to], g[4 * i + 2, to], g[4 * i + 3, to] = _spread(
-                    left[i], middle[i], right[i], half)
+    n = lanes(w)
+    blocks, parts = (filters + n - 1) // n, (channels + n - 1) // n
+    for turn in prange(blocks * parts):
+        thread, block, part = get_thread_id(), np.int64(turn) // parts, np.int64(turn) % parts
+        f, c = min(block * n, filters - n), min(part * n, channels - n)
+        first, step = _panel(block, blocks, n, PLACES * channels)
+        for tap in range(0, 9 * n, n):
+            source = (f * channels + c) * 9 + tap
+            transpose(w, source, source + n // 2, 9 * channels, taps[thread], tap * n, n)
+        for i in range(n):
+            transform_filter(taps[thread], 9 * i * n, g, first + (c + i) * step, channels * step)
 
 
 @inline
-def _pad(image, pad_h, pad_w, row, padded):
-    """Copy `image` (C, H, W) into the middle of `padded` (C, PH * PW), PW = row. The zeros around it stay."""
-    channels, height, width = image.shape
-    n, plane = lanes(padded), padded.shape[1]
-    for c in range(channels):
-        for y in range(height):
-            to, source = c * plane + (y + pad_h) * row + pad_w, (c * height + y) * width
-            for x in range(0, width - n + 1, n):
-                store(padded, to + x, load(image, source + x))
-            for x in range(width // n * n, width):
-                padded[c, (y + pad_h) * row + pad_w + x] = image[c, y, x]
-
-
-@inline
-def _sums_of_pixels(p0, p1, p2, p3):
-    """B^T d, of vectors."""
-    return subtract(p0, p2), add(p1, p2), subtract(p2, p1), subtract(p3, p1)
-
-
-@inline
-def _four_pixels(padded, whole, h0, h1, h2, h3):
-    """Of four half-vectors of neighbouring pixels, and the two pixels after each: the first, ... fourth pixel of n tiles."""
-    if whole:
-        a, b, c, d = load(padded, h0), load(padded, h2), load(padded, h0 + 2), load(padded, h2 + 2)
+def _gather(maps, first, height, width, top, rows, pad_h, pad_w, row, turned, padded):
+    """Of the n planes of H x W pixels from maps[first] on, pixel rows top - pad_h, ... -> padded (rows, row, n), pad_w columns from
+    the left; zeros for rows that are not there. The columns on both sides stay as they are."""
+    n = lanes(padded)
+    begin, end = max(0, top - pad_h), min(height, top - pad_h + rows)
+    pixels, start = (end - begin) * width, first + begin * width
+    if pixels >= n:
+        for block in range(0, pixels, n):
+            p = start + min(block, pixels - n)
+            transpose(maps, p, p + n // 2, height * width, turned, (p - start) * n, n)
     else:
-        a, b = load_two(padded, h0, h1), load_two(padded, h2, h3)
-        c, d = load_two(padded, h0 + 2, h1 + 2), load_two(padded, h2 + 2, h3 + 2)
-    return evens(a, b), odds(a, b), evens(c, d), odds(c, d)
-
-
-@inline
-def _transform_pixels(padded, whole, h0, h1, h2, h3, row, d, to, place):
-    """B^T d B of n tiles, whose first rows of pixels begin at padded[h0], ... padded[h3], into d[to + k * place ...]."""
-    a0, b0, c0, d0 = _four_pixels(padded, whole, h0, h1, h2, h3)
-    a1, b1, c1, d1 = _four_pixels(padded, whole, h0 + row, h1 + row, h2 + row, h3 + row)
-    a2, b2, c2, d2 = _four_pixels(padded, whole, h0 + 2 * row, h1 + 2 * row, h2 + 2 * row, h3 + 2 * row)
-    a3, b3, c3, d3 = _four_pixels(padded, whole, h0 + 3 * row, h1 + 3 * row, h2 + 3 * row, h3 + 3 * row)
-    a0, a1, a2, a3 = _sums_of_pixels(a0, a1, a2, a3)
-    b0, b1, b2, b3 = _sums_of_pixels(b0, b1, b2, b3)
-    c0, c1, c2, c3 = _sums_of_pixels(c0, c1, c2, c3)
-    d0, d1, d2, d3 = _sums_of_pixels(d0, d1, d2, d3)
-    _store_four(d, to, place, _sums_of_pixels(a0, b0, c0, d0))
-    _store_four(d, to + 4 * place, place, _sums_of_pixels(a1, b1, c1, d1))
-    _store_four(d, to + 8 * place, place, _sums_of_pixels(a2, b2, c2, d2))
-    _store_four(d, to + 12 * place, place, _sums_of_pixels(a3, b3, c3, d3))
-
-
-@inline
-def _store_four(d, to, place, vectors):
-    store(d, to, vectors[0])
-    store(d, to + place, vectors[1])
-    store(d, to + 2 * place, vectors[2])
-    store(d, to + 3 * place, vectors[3])
-
-
-@inline
-def _two_outputs(m, at, place):
-    """A^T m, of the vectors at four places."""
-    m0, m1, m2, m3 = load(m, at), load(m, at + place), load(m, at + 2 * place), load(m, at + 3 * place)
-    return add(m0, add(m1, m2)), add(subtract(m1, m2), m3)
-
-
-@inline
-def _transform_products(m, at, place, out, h0, h1, h2, h3, row):
-    """A^T m A of n tiles at m[at + k * place ...]: four half-vectors of pixels in each of two rows, at out[h0], ... out[h3]."""
-    a0, a1 = _two_outputs(m, at, place)
-    b0, b1 = _two_outputs(m, at + 4 * place, place)
-    c0, c1 = _two_outputs(m, at + 8 * place, place)
-    d0, d1 = _two_outputs(m, at + 12 * place, place)
-    even, odd = add(a0, add(b0, c0)), add(a1, add(b1, c1))
-    store_two(out, h0, h1, lower(even, odd))
-    store_two(out, h2, h3, upper(even, odd))
-    even, odd = add(subtract(b0, c0), d0), add(subtract(b1, c1), d1)
-    store_two(out, h0 + row, h1 + row, lower(even, odd))
-    store_two(out, h2 + row, h3 + row, upper(even, odd))
-
-
-@parallel
-def _correlate(x, g, pad_h, pad_w, ow, padded, d, m, places, finish, out):
-    """out (N, F, OH * OW). Scratch a thread: padded (group, C, PH * PW), zeros; d (16, (C + 1) * 2 n); m (16, (F + 1) * 2 n);
-    places (2, 8): where the half-vectors of a block begin, in padded and in out."""
-    images, filters, pixels = out.shape
-    channels, n, group = x.shape[1], lanes(out), padded.shape[1]
-    row, plane = ow + 2, padded.shape[3]
-    per_row, whole = ow // (n // 2), ow % n == 0
-    per_image = pixels // (2 * ow) * per_row
-    for turn in prange((images + group - 1) // group):
-        thread, first_image = get_thread_id(), np.int64(turn) * group
-        here = min(group, images - first_image)
-        for i in range(here):
-            _pad(x[first_image + i], pad_h, pad_w, row, padded[thread, i])
-        source, target = places[thread, 0], places[thread, 1]
-        for first in range(0, here * per_image, HALVES):
-            for i in range(HALVES):
-                # Beyond the last half-vector, or the last two, it or they again.
-                half = min(first + i, here * per_image - (2 - i % 2 if whole else 1))
-                image, y, left = half // per_image, half % per_image // per_row * 2, half % per_row * (n // 2)
-                source[i] = image * channels * plane + y * row + left
-                target[i] = (first_image + image) * filters * pixels + y * ow + left
-            for c in range(channels):
-                for k in range(0, HALVES, 4):
-                    at = c * plane
-                    _transform_pixels(padded[thread], whole, at + source[k], at + source[k + 1], at + source[k + 2],
-                                      at + source[k + 3], row, d[thread], c * 2 * n + k * n // 4, d.shape[2])
-            for k in range(PLACES):
-                for f in range(0, filters, ROWS):
-                    multiply_tile(g, k * g.shape[1] + f * channels, 1, ROWS, d[thread], k * d.shape[2], 2 * n, channels,
-                                  m[thread], k * m.shape[2] + f * 2 * n, 2 * n, False)
-            for f in range(filters):
-                for k in range(0, HALVES, 4):
-                    _transform_products(m[thread], f * 2 * n + k * n // 4, m.shape[2], out, f * pixels + target[k],
-                                        f * pixels + target[k + 1], f * pixels + target[k + 2], f * pixels + target[k + 3], ow)
-        for i in range(here):
-            finish_image(out, first_image + i, finish)
-
-
-@inline
-def _transform_gradients(turned, at, row, across, e, to, place):
-    """A dy A^T of a tile, n filters, into e[to + k * place ...]; its rows of two pixels: turned[at ...], turned[at + row ...]."""
-    a, b = load(turned, at), load(turned, at + across)
-    c, d = load(turned, at + row), load(turned, at + row + across)
-    _store_four(e, to, place, (a, add(a, b), subtract(a, b), b))
-    s, t = add(a, c), add(b, d)
-    _store_four(e, to + 4 * place, place, (s, add(s, t), subtract(s, t), t))
-    s, t = subtract(a, c), subtract(b, d)
-    _store_four(e, to + 8 * place, place, (s, add(s, t), subtract(s, t), t))
-    _store_four(e, to + 12 * place, place, (c, add(c, d), subtract(c, d), d))
-
-
-@inline
-def _turn(dout, y, x, turned):
-    """Of half a vector of pixels in each of two rows, from dout[f, y, x] on, the filters side by side: turned (n, F rounded up)."""
-    filters, oh, ow = dout.shape
-    n, across = lanes(dout), turned.shape[1]
-    for f in range(0, filters, n):
-        if f + n <= filters:
-            first = (f * oh + y) * ow + x
-            transpose(dout, first, first + ow, oh * ow, turned, f, across)
+        for p in range(pixels):
+            for lane in range(n):
+                turned[p * n + lane] = maps[start + lane * height * width + p]
+    for r in range(rows):
+        y, to = top - pad_h + r, (r * row + pad_w) * n
+        if 0 <= y < height:
+            for i in range(0, width * n, n):
+                store(padded, to + i, load(turned, (y - begin) * width * n + i))
         else:
-            for lane in range(n // 2):
-                for k in range(f, filters):
-                    turned[lane, k], turned[n // 2 + lane, k] = dout[k, y, x + lane], dout[k, y + 1, x + lane]
+            for i in range(0, width * n, n):
+                store(padded, to + i, zero(padded))
 
 
 @inline
-def _three_taps(sums, at, place):
-    """2 G^T s, of the vectors at four places: the adjoint of _spread, twice."""
-    s0, s1, s2, s3 = load(sums, at), load(sums, at + place), load(sums, at + 2 * place), load(sums, at + 3 * place)
-    both = add(s1, s2)
-    return add(add(s0, s0), both), subtract(s1, s2), add(both, add(s3, s3))
+def _multiply(a, a_first, a_row, a_step, rows, b, b_first, b_step, depth, out, to, line, accumulate):
+    """A (rows, depth) times a panel of B (depth, b_step columns), into out[to ...], where rows are `line` apart."""
+    if b_step == 2 * lanes(b):
+        for row in range(0, rows, HIGH):
+            multiply_block(a, a_first + row * a_row, a_row, a_step, b, b_first, b_step, depth,
+                           out, to + row * line, line, accumulate)
+    else:
+        for row in range(0, rows, TALL):
+            multiply_column(a, a_first + row * a_row, a_row, a_step, b, b_first, b_step, depth,
+                            out, to + row * line, line, accumulate)
 
 
 @inline
-def _transform_sums(sums, at, place, total, to, tap):
-    """4 G^T s G of n filters at sums[at + k * place ...], into total[to + (tap number) * tap ...]."""
-    a0, a1, a2 = _three_taps(sums, at, place)
-    b0, b1, b2 = _three_taps(sums, at + 4 * place, place)
-    c0, c1, c2 = _three_taps(sums, at + 8 * place, place)
-    d0, d1, d2 = _three_taps(sums, at + 12 * place, place)
-    _store_column(total, to, tap, a0, b0, c0, d0)
-    _store_column(total, to + tap, tap, a1, b1, c1, d1)
-    _store_column(total, to + 2 * tap, tap, a2, b2, c2, d2)
-
-
-@inline
-def _store_column(total, to, tap, a, b, c, d):
-    both = add(b, c)
-    store(total, to, add(add(a, a), both))
-    store(total, to + 3 * tap, subtract(b, c))
-    store(total, to + 6 * tap, add(both, add(d, d)))
+def _scatter(turned, pixels, maps, first, plane):
+    """turned (P, n) -> pixels of n planes, from maps[first] on, `plane` apart."""
+    n = lanes(turned)
+    if pixels >= n:
+        for block in range(0, pixels, n):
+            p = min(block, pixels - n)
+            transpose(turned, p * n, p * n + n // 2, n, maps, first + p, plane)
+    else:
+        for lane in range(n):
+            for p in range(pixels):
+                maps[first + lane * plane + p] = turned[p * n + lane]
 
 
 @parallel
-def _weight_grad(dout, x, pad, padded, d, depth, turned, e, sums, total):
-    """total (B, 9 C, F rounded up): four times the sums over B parts of the batch, each of consecutive images.
+def _correlate(x, x_shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, edge, finish, maps, oh, ow, out):
+    """maps, flat: (N, F, OH, OW); out (N, F, OH * OW) is the same. A turn is `group` images, `many` strips are multiplied together.
 
-    Scratch a thread: padded (C, PH * PW), zeros; d (16, C rounded up * depth), depth = T + n; turned (n, F rounded up), zeros
-    beyond F; e (16, T * F rounded up + n); sums (16, C rounded up * F rounded up + n).
+    Scratch a thread: padded, zeros, the pixels of a strip; turned (P, n); d (36, T, C); m (36, T, FILTERS); edge (4, 4, n).
     """
-    images, filters, oh, ow = dout.shape
-    channels, n = x.shape[1], lanes(dout)
-    row, plane = ow + 2, padded.shape[2]
-    across, count = turned.shape[2], total.shape[0]
-    per_row, whole = ow // (n // 2), ow % n == 0
-    per_image = oh // 2 * per_row  # half-vectors of pixels, each n / 4 tiles in two rows
-    piece = min(per_image, 4 * CHUNK // n)
-    for b in prange(count):
-        thread = get_thread_id()
-        sums[thread] = 0
-        filled, last = 0, (b + 1) * images // count - 1
-        for image in range(b * images // count, last + 1):
-            _pad(x[image], pad, pad, row, padded[thread])
-            for first in range(0, per_image, piece):
-                here = min(piece, per_image - first)
-                for v in range(0, here, 4):
-                    # What stands in for a half-vector beyond the last one is overwritten, or not read.
-                    h0, h1 = first + v, min(first + v + 1, per_image - 1)
-                    h2, h3 = min(first + v + 2, per_image - (2 if whole else 1)), min(first + v + 3, per_image - 1)
-                    a0, a1 = h0 // per_row * 2 * row + h0 % per_row * (n // 2), h1 // per_row * 2 * row + h1 % per_row * (n // 2)
-                    a2, a3 = h2 // per_row * 2 * row + h2 % per_row * (n // 2), h3 // per_row * 2 * row + h3 % per_row * (n // 2)
-                    for c in range(channels):
-                        at = c * plane
-                        _transform_pixels(padded[thread], whole, at + a0, at + a1, at + a2, at + a3, row, d[thread],
-                                          c * depth + filled + v * n // 4, d.shape[2])
-                for v in range(here):
-                    _turn(dout[image], (first + v) // per_row * 2, (first + v) % per_row * (n // 2), turned[thread])
-                    for tile in range(n // 4):
-                        to = (filled + v * n // 4 + tile) * across
-                        for f in range(0, across, n):
-                            _transform_gradients(turned[thread], 2 * tile * across + f, n // 2 * across, across, e[thread], to + f,
-                                                 e.shape[2])
-                filled += here * n // 4
-                if filled + piece * n // 4 > CHUNK or image == last and first + here == per_image:
-                    for k in range(PLACES):
-                        _add_products(d[thread], k * d.shape[2], depth, e[thread], k * e.shape[2], filled, sums[thread],
-                                      k * sums.shape[2], channels, across)
-                    filled = 0
-        for c in range(channels):
-            for f in range(0, across, n):
-                _transform_sums(sums[thread], c * across + f, sums.shape[2], total[b], 9 * c * across + f, across)
+    images, filters = out.shape[:2]
+    channels, height, width = x_shape[1:]
+    n, place_d, place_m = lanes(maps), d.shape[2], m.shape[2]
+    across, strips = (ow + 3) // 4, ((oh + 3) // 4 + rows - 1) // rows
+    strip, row, blocks = rows * across, 4 * across + 2, (filters + n - 1) // n
+    for turn in prange((images + group - 1) // group):
+        thread, first = get_thread_id(), np.int64(turn) * group
+        end = min(first + group, images)
+        for begin in range(first * strips, end * strips, many):
+            here = min(many, end * strips - begin)
+            for s in range(here):
+                image, top = (begin + s) // strips, (begin + s) % strips * 4 * rows
+                for block in range(0, channels, n):
+                    c = min(block, channels - n)
+                    _gather(x, (image * channels + c) * height * width, height, width, top, 4 * rows + 2, pad_h, pad_w, row,
+                            turned[thread], padded[thread])
+                    for tile in range(strip):
+                        transform_pixels(padded[thread], (tile // across * row + tile % across) * 4 * n, row * n, d[thread],
+                                         (s * strip + tile) * channels + c, place_d)
+            for left in range(0, blocks, FILTERS // n):
+                right = min(left + FILTERS // n, blocks)
+                line = (right - left) * n
+                for k in range(PLACES):
+                    for block in range(left, right, 2):
+                        panel, step = _panel(block, blocks, n, PLACES * channels)
+                        _multiply(d[thread], k * place_d, channels, 1, here * strip, g, panel + k * channels * step, step, channels,
+                                  m[thread], k * place_m + (block - left) * n, line, False)
+                for s in range(here):
+                    image, top = (begin + s) // strips, (begin + s) % strips * 4 * rows
+                    height_here = min(4 * rows, oh - top)
+                    for block in range(left, right):
+                        transform_strip(m[thread], s * strip * line + (block - left) * n, line, place_m, height_here, across,
+                                         edge[thread], turned[thread], ow)
+                        to = ((image * filters + min(block * n, filters - n)) * oh + top) * ow
+                        _scatter(turned[thread], height_here * ow, maps, to, oh * ow)
+        for image in range(first, end):
+            finish_image(out, image, finish)
 
 
 @inline
-def _add_products(d, d_first, depth, e, e_first, tiles, sums, s_first, channels, across):
-    """sums (C, F) += d (C, tiles) e (tiles, F), of one place."""
-    n = lanes(sums)
-    for f in range(0, across - n, 2 * n):
-        for c in range(0, channels, ROWS):
-            multiply_tile(d, d_first + c * depth, depth, 1, e, e_first + f, across, tiles,
-                          sums, s_first + c * across + f, across, True)
-    if across // n % 2 == 1:
-        for c in range(0, channels, 2 * ROWS):
-            multiply_column(d, d_first + c * depth, depth, 1, e, e_first + across - n, across, tiles,
-                            sums, s_first + c * across + across - n, across)
+def _start(block, size, count):
+    """Where block `block` of `size` of `count` channels begins: the last one earlier, if it would not be full."""
+    return min(block * size, max(0, count - size))
+
+
+@parallel
+def _weight_grad(dout, dout_shape, x, x_shape, pad, many, rows, deep, wide, padded, whole, turned, d, e, sums):
+    """dout and x flat; sums (B, blocks, 36 (C' F' + n)) over B parts of the batch, each of consecutive images, of every block of
+    C' = deep channels and F' = wide filters.
+
+    Scratch a thread: padded and whole, zeros, the pixels and the gradients of a strip; turned (P, n); d (36, T C'); e (36, T F').
+    """
+    images, filters, oh, ow = dout_shape
+    channels, height, width = x_shape[1:]
+    n, place_d, place_e = lanes(dout), d.shape[2], e.shape[2]
+    parts, blocks, place = sums.shape[0], sums.shape[1], sums.shape[2] // PLACES
+    across, strips = (ow + 3) // 4, ((oh + 3) // 4 + rows - 1) // rows
+    strip, row, columns = rows * across, 4 * across + 2, (filters + wide - 1) // wide
+    for turn in prange(parts * blocks):
+        thread, part, block = get_thread_id(), np.int64(turn) // blocks, np.int64(turn) % blocks
+        c_first, f_first = _start(block // columns, deep, channels), _start(block % columns, wide, filters)
+        first, end = part * images // parts * strips, (part + 1) * images // parts * strips
+        for begin in range(first, end, many):
+            here = min(many, end - begin)
+            tiles = here * strip
+            for s in range(here):
+                image, top = (begin + s) // strips, (begin + s) % strips * 4 * rows
+                for b in range(deep // n):
+                    c = min(c_first + b * n, channels - n)
+                    _gather(x, (image * channels + c) * height * width, height, width, top, 4 * rows + 2, pad, pad, row,
+                            turned[thread], padded[thread])
+                    to, step = _panel(b, deep // n, n, tiles)
+                    for tile in range(strip):
+                        transform_pixels(padded[thread], (tile // across * row + tile % across) * 4 * n, row * n, d[thread],
+                                         to + (s * strip + tile) * step, place_d)
+                for b in range(wide // n):
+                    f = min(f_first + b * n, filters - n)
+                    _gather(dout, (image * filters + f) * oh * ow, oh, ow, top, 4 * rows, 0, 0, 4 * across,
+                            turned[thread], whole[thread])
+                    to, step = _panel(b, wide // n, n, tiles)
+                    for tile in range(strip):
+                        at = (tile // across * 4 * across + tile % across) * 4 * n
+                        transform_gradients(whole[thread], at, 4 * across * n, e[thread], to + (s * strip + tile) * step, place_e)
+            for k in range(PLACES):
+                for b in range(0, wide // n, 2):
+                    right, right_step = _panel(b, wide // n, n, tiles)
+                    for c in range(0, deep // n, 2):
+                        left, left_step = _panel(c, deep // n, n, tiles)
+                        _multiply(d[thread], k * place_d + left, 1, left_step, left_step,
+                                  e[thread], k * place_e + right, right_step, tiles,
+                                  sums[part, block], k * place + c * n * wide + b * n, wide, begin > first)
+
+
+@parallel
+def _add_parts(sums):
+    """sums[0] += sums[1] + ..., in this order."""
+    parts, blocks, length = sums.shape
+    piece = length // PLACES
+    for turn in prange(blocks * PLACES):
+        block, first = turn // PLACES, turn % PLACES * piece
+        for part in range(1, parts):
+            for i in range(first, first + piece):
+                sums[0, block, i] += sums[part, block, i]
+
+
+@parallel
+def _transform_sums(sums, deep, wide, taps, dw):
+    """sums (blocks, 36 (C' F' + n)) -> dw (F, C, 3, 3): G^T s G. Scratch a thread: taps (9, n)."""
+    filters, channels = dw.shape[:2]
+    n, place = lanes(taps), sums.shape[1] // PLACES
+    columns = (filters + wide - 1) // wide
+    for turn in prange(len(sums) * deep):
+        thread, block, line = get_thread_id(), np.int64(turn) // deep, np.int64(turn) % deep
+        c = min(_start(block // columns, deep, channels) + line // n * n, channels - n) + line % n
+        for b in range(0, wide, n):
+            f = min(_start(block % columns, wide, filters) + b, filters - n)
+            transform_sums(sums[block], line * wide + b, place, taps[thread], 0)
+            for lane in range(n):
+                for tap in range(9):
+                    dw[f + lane, c, tap // 3, tap % 3] = taps[thread, tap * n + lane]
