@@ -53,8 +53,8 @@ def test_what_does_not_suit_goes_another_way(w_shape, stride, n, oh, ow):
 
 @pytest.mark.parametrize(("channels", "side"), [(16, 32), (32, 16), (64, 8), (256, 7)])
 def test_how_exact_it_is(rng, channels, side):
-    """On what the nets see: a ReLU's output, He's weights, batch 128. Measured, rms over the deviation: the output 4e-7 with 16 channels,
-    1.2e-6 with 256, the weights 8e-7 to 1.7e-6; direct.py and tiles.py 1.5e-7 to 6e-7, and 3e-7 to 1.1e-6."""
+    """On what the nets see: a ReLU's output, He's weights, batch 128. Measured, rms over the deviation: of the output 4e-7 with 16
+    channels, 1.2e-6 with 256, of the weights 8e-7 to 1.7e-6; direct.py and tiles.py 1.5e-7 to 6e-7 and 3e-7 to 1.1e-6."""
     x = np.maximum(rng.standard_normal((128, channels, side, side)), 0).astype(np.float32)
     w = (rng.standard_normal((channels, channels, 3, 3)) * np.sqrt(2 / (9 * channels))).astype(np.float32)
     exact = array.forward(x.astype(np.float64), w.astype(np.float64), stride=1, pad=1)
