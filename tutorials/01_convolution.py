@@ -325,8 +325,8 @@ print("four products:", m[0] + m[1] + m[2], m[1] - m[2] + m[3])
 # %% [markdown]
 # The sums of weights are formed once for the whole batch. Along rows *and* columns it is 16 products for 2 x 2 outputs in place
 # of 36. The additions do not come for free, but there are fewer of them than products saved, as they are shared by all filters
-# and channels. The price is paid in rounding: another order of additions, other last digits. `winograd.py` uses it for 3 x 3
-# filters with stride 1.
+# and channels. The price is paid in rounding: another order of additions, other last digits. `winograd.py` takes the next size of
+# the same idea for 3 x 3 filters with stride 1: four outputs of a row from six products, so 36 for 4 x 4 outputs in place of 144.
 #
 # ### Exercise 1.5
 #

@@ -151,7 +151,7 @@ tutor.check("10.3", conv_intensity)
 # | array | `im2col`, then a matrix product by BLAS |
 # | tiles | the columns of `im2col` exist a few at a time, in the cache, and are multiplied at once with SIMD instructions |
 # | direct | no columns at all: a tap of the filter is a distance in the padded picture |
-# | Winograd | sums of pixels and of weights first, then 16 multiplications where the definition has 36 |
+# | Winograd | sums of pixels and of weights first, then 36 multiplications where the definition has 144 |
 #
 # First we see that all of them give the same answer. They add in another order, so the last digits may differ.
 
@@ -203,7 +203,7 @@ rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", c
 # - From *loops* to *array*: nothing about the arithmetic changed. What went away is the interpreter, which spends far more
 #   time on each product than the product takes.
 # - The right end against the line: Winograd's rung may stand to the right of it. That is no wonder. The line is a speed of
-#   multiplying, and Winograd multiplies less: we count 36 for every 16 that it does.
+#   multiplying, and Winograd multiplies less: we count four for every one that it does.
 
 # %%
 print(f"array / loops      {speeds['array'] / speeds['loops']:9.0f} times")
@@ -239,8 +239,8 @@ print(f"bf16     {pattern(near_pi)}  {float(near_pi):.7f}")
 # 16 rows with 32 numbers each: one instruction multiplies two of them, which is 8,192 products. These are the next rungs, if
 # your processor has them.
 #
-# With tiles even the trick changes. Winograd's convolution saves multiplications and pays with additions. Where a multiplication
-# costs next to nothing, there is nothing to save: the library computes the definition again.
+# Winograd's trick changes, too. In bf16 the library takes the smaller one, with 16 multiplications for 36: you will see why. And
+# with AMX's tiles a multiplication costs next to nothing, so that there is nothing to save: it computes the definition again.
 
 # %%
 half = rounded(x)  # the same pictures in bf16, and each pixel's channels side by side in memory
@@ -264,9 +264,9 @@ rates(speeds, unit="GFLOP/s, multiplications and additions of the definition", c
 # Rounded are the factors $G g$ and $B^T d$. If they are large, and $A^T$ takes differences of large products, then the error is
 # large, and the result is not. There are several such convolutions: $F(2, 3)$ computes two outputs at once, with four
 # multiplications; $F(4, 3)$ four outputs, with six. In a plane, F(2x2, 3x3) needs 16 multiplications for 4 outputs,
-# F(4x4, 3x3) 36 for 16: 2.25 and 4 times fewer than the definition. Why does the library take the smaller one in bf16, where it
-# takes one?
-# (The matrices are those of Lavin and Gray 2016, sections 4.1 and 4.3.)
+# F(4x4, 3x3) 36 for 16: 2.25 and 4 times fewer than the definition. Why does the library take the smaller one in bf16?
+# (The matrices are those of Lavin and Gray 2015, sections 4.1 and 4.3. In float32 the library takes F(4x4, 3x3) at other points
+# than they do, 3/4 and 3/2 in place of 1 and 2, and errs half as much.)
 
 # %%
 F2 = (np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float),  # A^T: outputs of products

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKS = ("train", "infer")
 WIDTH = 100  # columns
+SAVING = {"float32": "as little as 1/4", "bf16": "4/9"}  # of the multiplications suffice Winograd's convolutions
 HELP = "training and inference speed, against PyTorch's and against what the machine can do"
 
 
@@ -184,8 +185,9 @@ def _table(result: "Comparison") -> list[str]:
               f"{'':42}{'images/s':>9}{'GFLOP/s':>9}{'images/s':>9}{'GFLOP/s':>9}{memory:>8}{'cold s':>7}{'warm s':>7}"]
     lines += [_side_line(result, side) for side in (result.ours, *result.others)]
     train, infer = (result.gflops(result.ours, work) / result.ceiling for work in ("train", "infer"))
+    saving = SAVING[result.task.precision]
     library, where, note = ("CuPy", "the GPU", "") if result.on_device else (
-        "NumPy", _threads(result.task), "; Winograd's convolutions do with 4/9 of them, so that 100 % is no limit"
+        "NumPy", _threads(result.task), f"; Winograd's convolutions do with {saving} of them, so that 100 % is no limit"
         + " (nor is float32's speed that of bf16)" * (result.task.precision == "bf16"))
     lines += ["", *textwrap.wrap(
         f"Ceiling: {library} multiplies 2048x2048 float32 matrices at {result.ceiling:,.0f} GFLOP/s on {where}; of that, resnet_np "
@@ -261,6 +263,7 @@ def _operation_lines(result: "Roofline") -> list[str]:
     return [*lines, "", *textwrap.wrap(
         f"Roof: the lower of {result.sgemm:.0f} GFLOP/s (NumPy's 2048x2048 product) and {result.copy:.1f} GB/s (memory copied) "
         "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache, "
-        "or Winograd's convolutions (3x3, stride 1) did with 4/9 of the multiplications, all of which are counted"
+        f"or Winograd's convolutions (3x3, stride 1) did with {SAVING[result.task.precision]} of the multiplications, all of which "
+        "are counted"
         + ("." if result.task.precision == "float32" else "; and the roof is that of float32, which bf16 may pass."),
         WIDTH)]

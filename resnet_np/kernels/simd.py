@@ -11,8 +11,8 @@ plain SSE2), in as many instructions as it takes.
     store(a, i, v)         the reverse
     load_two(a, i, j)      half a vector from element i on, and half of one from element j on: pixels of two rows
     store_two(a, i, j, v)  the reverse
-    transpose(a, i, j, p, b, k, q)
-                           a square, turned: row r, load_two(a, i + p*r, j + p*r), becomes column r of b[k ...], b[k + q ...], ...
+    transpose(a, i, p, b, j, q)
+                           a square, turned: row r, load(a, i + p*r), becomes column r of b[j ...], b[j + q ...], ...
     broadcast(a, i)        element i in every lane
     evens(x, y)            elements 0, 2, 4, ... of x followed by y
     odds(x, y)             elements 1, 3, 5, ...
@@ -213,35 +213,29 @@ upper = _shuffle(_upper_half)
 
 
 @intrinsic
-def transpose(typing_context, source, first, second, row, target, to, across):
+def transpose(typing_context, source, first, row, target, to, across):
     if not (_is_float_array(source) and _is_float_array(target) and source.dtype == target.dtype):
         return None
     vector = Vector(source.dtype)
 
     def generate(context, builder, signature, arguments):
-        source, first, second, row, target, to, across = arguments
+        source, first, row, target, to, across = arguments
         n, align = vector.count, vector.element.bitwidth // 8
 
-        def pointer(kind, array, value, start, step, k):
+        def pointer(array, value, start, step, k):
             index = builder.add(start, builder.mul(step, ir.Constant(step.type, k)))
-            return builder.bitcast(_pointer(context, builder, array, value, index), kind.as_pointer())
+            return builder.bitcast(_pointer(context, builder, array, value, index), context.get_value_type(vector).as_pointer())
 
-        half = ir.VectorType(context.get_value_type(vector.element), n // 2)
-        whole = ir.Constant(ir.VectorType(ir.IntType(32), n), list(range(n)))
-        rows = []
-        for k in range(n):
-            halves = [builder.load(pointer(half, signature.args[0], source, start, row, k), align=align)
-                      for start in (first, second)]
-            rows.append(builder.shuffle_vector(*halves, whole))
+        rows = [builder.load(pointer(signature.args[0], source, first, row, k), align=align) for k in range(n)]
         # Interleaving rows k and k + n/2, for all k, moves an element's row number a bit towards its column number.
         low, high = (ir.Constant(ir.VectorType(ir.IntType(32), n), picks(n)) for picks in (_lower_half, _upper_half))
         for _ in range(n.bit_length() - 1):
             rows = [builder.shuffle_vector(rows[k // 2], rows[k // 2 + n // 2], high if k % 2 else low) for k in range(n)]
         for k, column in enumerate(rows):
-            builder.store(column, pointer(column.type, signature.args[4], target, to, across, k), align=align)
+            builder.store(column, pointer(signature.args[3], target, to, across, k), align=align)
         return context.get_dummy_value()
 
-    return types.void(source, types.intp, types.intp, types.intp, target, types.intp, types.intp), generate
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 @intrinsic

@@ -41,9 +41,9 @@ training_step(net, SGD(net.named_parameters()), x, labels, lr=0.1, workspace=Wor
 
 BACKWARD = {
     "float32": ({"conv.direct._correlate", "conv.winograd._correlate"},
-                {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.partials._add_parts",
-                 "shortcut.jit._backward", "elementwise.jit._add", "elementwise.jit._relu_backward", "batchnorm.jit._gradients",
-                 "linear.jit._backward"}),
+                {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.winograd._add_parts",
+                 "conv.winograd._transform_sums", "conv.partials._add_parts", "shortcut.jit._backward", "elementwise.jit._add",
+                 "elementwise.jit._relu_backward", "batchnorm.jit._gradients", "linear.jit._backward"}),
     "bf16": ({"batchnorm.bf16._normalise"},
              {"conv.partials._add_parts", "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients",
               "linear.jit._backward"}),

@@ -1,13 +1,14 @@
 """Winograd's convolution in bf16, channels last: 3x3 filters, stride 1, and the weight gradient of the same.
 
-The sums are those of winograd.py, as Lavin and Gray write them (2016, "Fast Algorithms for Convolutional Neural Networks", 4.1):
+This is F(2x2, 3x3), whose sums winograd.py explains, as Lavin and Gray write it (2015, "Fast Algorithms for Convolutional Neural
+Networks", section 4.1):
 
     out = A^T [ (G w G^T) * (B^T d B) ] A,      dw = G^T [ (B^T d B) * (A dout A^T) ] G,      * is place by place
 
 With the channels of a pixel side by side in memory a vector is 16 channels of one pixel: transforms are additions of whole vectors,
 and need no shuffles. Transforms are taken in float32; what they give is rounded to bf16 for the products, whose sums are float32.
 That costs little: of random data the error of the output, over its deviation, is 3.5e-3, where a direct product in bf16 has 2.3e-3.
-F(4x4) would have 2.2e-2, for its transforms multiply by up to 8 and subtract what is nearly equal.
+F(4x4), at the points 0, 1, -1, 2, -2, would have 2.2e-2: its transforms multiply by up to 8 and subtract what is nearly equal.
 
     N image   C channel in, F filter, both multiples of 16   H W pixels of x and of out   T tiles of 2x2 outputs   16 places
 

@@ -329,7 +329,7 @@ def _weight_grad(dout, x, stride, pad, ow, half, taps, padded, turned, sums):
                     for f in range(0, filters, n):
                         if f + n <= filters and p + n <= here:
                             at = (image * filters + f) * pixels + first + p
-                            transpose(dout, at, at + n // 2, pixels, turned[thread], p * across + f, across)
+                            transpose(dout, at, pixels, turned[thread], p * across + f, across)
                         else:
                             for k in range(f, min(f + n, filters)):
                                 for lane in range(min(n, here - p)):

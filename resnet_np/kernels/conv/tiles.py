@@ -14,7 +14,7 @@ from resnet_np.kernels.compile import inline
 from resnet_np.kernels.simd import add, broadcast, lanes, load, multiply_add, store, zero
 
 ROWS = 4  # rows of `multiply_tile`'s output block; its width is two vectors
-TALL = 8  # rows of the other two
+TALL = 8  # rows of the blocks of `multiply_tall` and `multiply_column`
 
 
 @inline
@@ -145,7 +145,7 @@ def multiply_tile(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out
 
 @inline
 def multiply_tall(a, a_first, a_row, a_step, b, b_first, b_step, depth, out, out_first, out_row, accumulate):
-    """The same for 8 rows, in sixteen registers: half as many loads of B a product, where a CPU has as many registers."""
+    """The same for 8 rows, in sixteen registers: half as many loads of B a product, where a CPU has enough registers."""
     n = lanes(out)
     row1, row2, row3 = out_first + out_row, out_first + 2 * out_row, out_first + 3 * out_row
     row4, row5, row6, row7 = out_first + 4 * out_row, out_first + 5 * out_row, out_first + 6 * out_row, out_first + 7 * out_row

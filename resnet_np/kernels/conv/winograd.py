@@ -21,21 +21,21 @@ respect to g goes back through the same matrices, transposed, again with 36 prod
 
     dg = G^T [(B^T d B) * (A dy A^T)] G     summed over tiles and images
 
-Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. The sums evaluate polynomials, with taps and
-pixels for coefficients, at 0, two points, the same two negated, and infinity. Lavin and Gray take 1 and 2; 3/4 and 3/2 leave half
-of the rounding error (how much points matter: Alam et al. 2022, "Winograd Convolution for Deep Neural Networks: Efficient Point
-Selection"). With 16 to 256 channels the float32 error is 4e-7 to 1.2e-6 (rms) of the output's deviation, where 1 and 2 have
-8e-7 to 2.6e-6 (test_winograd.py).
-What is lost is locality: a NaN or an infinity spoils the 16 outputs of its tile, also those whose window does not hold it.
+Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4. G and A evaluate polynomials, with taps and
+output gradients for coefficients, at 0, two points, the same two negated, and infinity; B^T is an interpolation, transposed. Lavin
+and Gray take the points 1 and 2; 3/4 and 3/2 leave half of the rounding error (how much points matter: Alam et al. 2022, "Winograd
+Convolution for Deep Neural Networks: Efficient Point Selection"). In float32 and with 16 to 256 channels it is 4e-7 to 1.2e-6 (rms)
+of the output's deviation (test_winograd.py), where 1 and 2 had 8e-7 to 2.6e-6 (NumPy, random tiles, seed 0, 2026-11-29).
+What is lost is locality: a NaN or an infinity spoils all outputs of every tile that reads it, also those whose window does not.
 
-    N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles of a chunk   P pixels
+    N image   C channel in   F filter   n lanes of a vector   k place in a tile   T tiles at work at once   P pixels
 
 A vector holds n channels, or filters, of one pixel: the transforms are sums of whole vectors. So the planes of n channels are
 turned on the way in (`_gather`), and those of n filters on the way out (`_scatter`). If n does not divide the channels, the last
-vector begins earlier: some are computed twice, to the same bits, and nothing is read that is not there. Maps whose sides no 4
-divides get zeros, and what comes out beyond them is dropped.
+vector begins earlier: some are computed twice, by two threads even, to the same bits, and nothing is read that is not there.
+Where 4 does not divide a map's sides, zeros are added, and what comes out beyond the map is dropped.
 What multiplies, A (rows, depth) times B (depth, columns), lies in scratch such that the products run along it (see `_panel`).
-Arrays of 36 places are a little longer than they need be: 36 streams a power of two apart would share a few lines of the cache.
+Scratch of 36 places is a little longer than it need be: 36 streams a power of two apart would share a few lines of the cache.
 """
 
 import numpy as np
@@ -57,15 +57,15 @@ from resnet_np.workspace import empty
 
 PLACES = 36
 MOST_WASTE = 3  # pixels computed for one that is wanted, where saving three quarters of the multiplications is worth it
-FEWEST = 1 / 2  # pixels of all images, times channels or filters, over which transforming the filters must be spread
-STRIP_BYTES = 40 << 10  # of the padded pixels of n channels: they fit the L1 cache
+FEWEST = 1 / 2  # pixels of all images for a channel, or filter: so many at least must share what transforming the filters takes
+STRIP_BYTES = 40 << 10  # of the padded pixels of n channels, which should fit the L1 cache, if a row of tiles is no longer
 
-# Sums that fit the L2 cache, measured with 1.25 MiB a core (Intel Xeon, Ice Lake, 2026-11-29), in tiles, channels and filters.
-TILES = 64  # of the forward pass, multiplied by
-FILTERS = 128  # at a time
-CHUNK = 32  # of the weight gradient, for
-BLOCK = 64  # channels and as many filters
-LEAST = 64  # tiles of a part of the batch: sums are made and added for every one
+# Chosen with 48 KiB of L1 cache and 1.25 MiB of L2 a core (Intel Xeon, Ice Lake, 2026-11-29), on layers of 16 to 512 channels.
+TILES = 64  # of the forward pass, which are multiplied together
+FILTERS = 128  # by which they are multiplied before their outputs are written
+CHUNK = 32  # tiles over which the weight gradient adds products
+BLOCK = 64  # channels, and filters, that it adds them for
+LEAST = 64  # tiles of a part of the batch: each part has sums of its own, which must be added
 
 HIGH, multiply_block = (TALL, multiply_tall) if VECTOR_BYTES == 64 else (ROWS, multiply_tile)  # a CPU with AVX-512 has 32 registers
 
@@ -85,7 +85,8 @@ def correlate(x, w, pad_h, pad_w, finish):
     filters, threads = len(w), get_num_threads()
     oh, ow = height + 2 * pad_h - 2, width + 2 * pad_w - 2
     n = VECTOR_BYTES // x.itemsize
-    rows, strips, across = _strips(oh, ow, x.dtype)
+    assert images and min(filters, channels) >= n  # see `suits`: fewer would be read and written where there is nothing
+    rows, strips, across = _strips(oh, ow, TILES)
     group = max(1, TILES // (strips * rows * across))  # images of a thread's turn, and as many turns for every thread, if it can be
     group = -(-images // (threads * -(-images // (threads * group))))
     many = min(max(1, TILES // (rows * across)), group * strips)  # strips multiplied together
@@ -94,14 +95,13 @@ def correlate(x, w, pad_h, pad_w, finish):
     taps = empty((threads, 9 * n * n), x.dtype)
     padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
     padded[...] = 0
-    turned = empty((threads, max((4 * rows + 2) * width, 4 * rows * ow) * n), x.dtype)
+    turned = empty((threads, (4 * rows + 2) * max(width, 4 * across) * n), x.dtype)
     d = empty((threads, PLACES, tiles * channels + n), x.dtype)
     m = empty((threads, PLACES, tiles * min(FILTERS, wide) + n), x.dtype)
-    edge = empty((threads, 16 * n), x.dtype)
     out = empty((images, filters, oh, ow), x.dtype)
     _transform_filters(w, taps, g)
-    _correlate(x.reshape(-1), x.shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, edge, finish, out.reshape(-1),
-               oh, ow, out.reshape(images, filters, -1))
+    _correlate(x.reshape(-1), x.shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, finish, out.reshape(-1), oh, ow,
+               out.reshape(images, filters, -1))
     return out
 
 
@@ -110,7 +110,8 @@ def weight_grad(dout, x, *, pad):
     images, channels, _, width = x.shape
     filters, oh, ow = dout.shape[1:]
     threads, n = get_num_threads(), VECTOR_BYTES // x.itemsize
-    rows, strips, across = _strips(oh, ow, x.dtype)
+    assert images and min(filters, channels) >= n
+    rows, strips, across = _strips(oh, ow, CHUNK)
     many = min(max(1, CHUNK // (rows * across)), images * strips)
     tiles = many * rows * across
     deep, wide = min(BLOCK, _round_up(channels, n)), min(BLOCK, _round_up(filters, n))
@@ -118,7 +119,7 @@ def weight_grad(dout, x, *, pad):
     padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
     whole = empty((threads, 4 * rows * 4 * across * n), x.dtype)
     padded[...] = whole[...] = 0
-    turned = empty((threads, max((4 * rows + 2) * width, 4 * rows * ow) * n), x.dtype)
+    turned = empty((threads, (4 * rows + 2) * max(width, 4 * across) * n), x.dtype)
     d = empty((threads, PLACES, tiles * deep + TALL), x.dtype)
     e = empty((threads, PLACES, tiles * wide + n), x.dtype)
     parts = max(1, min(images, -(-PARTS // blocks), images * strips * rows * across // LEAST))
@@ -136,10 +137,10 @@ def _round_up(count, multiple):
     return -(-count // multiple) * multiple
 
 
-def _strips(oh, ow, dtype):
+def _strips(oh, ow, most_tiles):
     """A map goes strip by strip: rows of tiles of a strip, strips of a map, tiles of a row."""
     down, across = -(-oh // 4), -(-ow // 4)
-    most = max(1, (STRIP_BYTES // (VECTOR_BYTES * (4 * across + 2)) - 2) // 4)
+    most = max(1, min((STRIP_BYTES // (VECTOR_BYTES * (4 * across + 2)) - 2) // 4, most_tiles // across))
     strips = -(-down // most)
     return -(-down // strips), strips, across
 
@@ -165,7 +166,7 @@ def _transform_filters(w, taps, g):
         first, step = _panel(block, blocks, n, PLACES * channels)
         for tap in range(0, 9 * n, n):
             source = (f * channels + c) * 9 + tap
-            transpose(w, source, source + n // 2, 9 * channels, taps[thread], tap * n, n)
+            transpose(w, source, 9 * channels, taps[thread], tap * n, n)
         for i in range(n):
             transform_filter(taps[thread], 9 * i * n, g, first + (c + i) * step, channels * step)
 
@@ -180,7 +181,7 @@ def _gather(maps, first, height, width, top, rows, pad_h, pad_w, row, turned, pa
     if pixels >= n:
         for block in range(0, pixels, n):
             p = start + min(block, pixels - n)
-            transpose(maps, p, p + n // 2, height * width, turned, (p - start) * n, n)
+            transpose(maps, p, height * width, turned, (p - start) * n, n)
     else:
         for p in range(pixels):
             for lane in range(n):
@@ -215,7 +216,7 @@ def _scatter(turned, pixels, maps, first, plane):
     if pixels >= n:
         for block in range(0, pixels, n):
             p = min(block, pixels - n)
-            transpose(turned, p * n, p * n + n // 2, n, maps, first + p, plane)
+            transpose(turned, p * n, n, maps, first + p, plane)
     else:
         for lane in range(n):
             for p in range(pixels):
@@ -223,10 +224,10 @@ def _scatter(turned, pixels, maps, first, plane):
 
 
 @parallel
-def _correlate(x, x_shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, edge, finish, maps, oh, ow, out):
+def _correlate(x, x_shape, g, pad_h, pad_w, group, many, rows, padded, turned, d, m, finish, maps, oh, ow, out):
     """maps, flat: (N, F, OH, OW); out (N, F, OH * OW) is the same. A turn is `group` images, `many` strips are multiplied together.
 
-    Scratch a thread: padded, zeros, the pixels of a strip; turned (P, n); d (36, T, C); m (36, T, FILTERS); edge (4, 4, n).
+    Scratch a thread: padded, zeros, the pixels of a strip; turned (P, n); d (36, T, C); m (36, T, FILTERS).
     """
     images, filters = out.shape[:2]
     channels, height, width = x_shape[1:]
@@ -259,8 +260,8 @@ def _correlate(x, x_shape, g, pad_h, pad_w, group, many, rows, padded, turned, d
                     image, top = (begin + s) // strips, (begin + s) % strips * 4 * rows
                     height_here = min(4 * rows, oh - top)
                     for block in range(left, right):
-                        transform_strip(m[thread], s * strip * line + (block - left) * n, line, place_m, height_here, across,
-                                         edge[thread], turned[thread], ow)
+                        transform_strip(m[thread], s * strip * line + (block - left) * n, line, place_m, rows, across, height_here,
+                                        ow, turned[thread])
                         to = ((image * filters + min(block * n, filters - n)) * oh + top) * ow
                         _scatter(turned[thread], height_here * ow, maps, to, oh * ow)
         for image in range(first, end):
@@ -275,8 +276,8 @@ def _start(block, size, count):
 
 @parallel
 def _weight_grad(dout, dout_shape, x, x_shape, pad, many, rows, deep, wide, padded, whole, turned, d, e, sums):
-    """dout and x flat; sums (B, blocks, 36 (C' F' + n)) over B parts of the batch, each of consecutive images, of every block of
-    C' = deep channels and F' = wide filters.
+    """dout and x flat; sums (B, blocks, 36 places) over B parts of the batch, each of consecutive images, of every block of
+    C' = deep channels and F' = wide filters; a place: C' rows, rounded up to TALL, of F', and n more.
 
     Scratch a thread: padded and whole, zeros, the pixels and the gradients of a strip; turned (P, n); d (36, T C'); e (36, T F').
     """
@@ -335,7 +336,7 @@ def _add_parts(sums):
 
 @parallel
 def _transform_sums(sums, deep, wide, taps, dw):
-    """sums (blocks, 36 (C' F' + n)) -> dw (F, C, 3, 3): G^T s G. Scratch a thread: taps (9, n)."""
+    """sums (blocks, 36 places), as in `_weight_grad` -> dw (F, C, 3, 3): G^T s G. Scratch a thread: taps (9, n)."""
     filters, channels = dw.shape[:2]
     n, place = lanes(taps), sums.shape[1] // PLACES
     columns = (filters + wide - 1) // wide

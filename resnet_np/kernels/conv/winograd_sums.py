@@ -7,9 +7,9 @@ column j; a vector holds n channels, or n filters, of one place.
 from resnet_np.kernels.compile import inline
 from resnet_np.kernels.simd import add, add_scaled, lanes, load, scale, store, subtract
 
-P, Q = 3 / 4, 3 / 2  # the points are 0, P, -P, Q, -Q and infinity; see winograd.py
+P, Q = 3 / 4, 3 / 2  # points: 0, P, -P, Q, -Q and infinity; see winograd.py
 PP, QQ = P * P, Q * Q
-AT_0, AT_P, AT_Q = 1 / (PP * QQ), 1 / (2 * PP * (PP - QQ)), 1 / (2 * QQ * (QQ - PP))  # 1 over the product of differences of points
+INV_0, INV_P, INV_Q = 1 / (PP * QQ), 1 / (2 * PP * (PP - QQ)), 1 / (2 * QQ * (QQ - PP))  # 1 over products of points' differences
 
 
 @inline
@@ -25,9 +25,9 @@ def _of_pixels(d0, d1, d2, d3, d4, d5):
 @inline
 def _of_filter(g0, g1, g2):
     """G g."""
-    p, q = add_scaled(scale(g0, AT_P), PP * AT_P, g2), add_scaled(scale(g0, AT_Q), QQ * AT_Q, g2)
-    odd_p, odd_q = scale(g1, P * AT_P), scale(g1, Q * AT_Q)
-    return scale(g0, AT_0), add(p, odd_p), subtract(p, odd_p), add(q, odd_q), subtract(q, odd_q), g2
+    p, q = add_scaled(scale(g0, INV_P), PP * INV_P, g2), add_scaled(scale(g0, INV_Q), QQ * INV_Q, g2)
+    odd_p, odd_q = scale(g1, P * INV_P), scale(g1, Q * INV_Q)
+    return scale(g0, INV_0), add(p, odd_p), subtract(p, odd_p), add(q, odd_q), subtract(q, odd_q), g2
 
 
 @inline
@@ -50,8 +50,8 @@ def _of_gradients(y0, y1, y2, y3):
 def _of_sums(s0, s1, s2, s3, s4, s5):
     """G^T s, the adjoint of `_of_filter`."""
     p, odd_p, q, odd_q = add(s1, s2), subtract(s1, s2), add(s3, s4), subtract(s3, s4)
-    return (add_scaled(add_scaled(scale(q, AT_Q), AT_P, p), AT_0, s0), add_scaled(scale(odd_q, Q * AT_Q), P * AT_P, odd_p),
-            add_scaled(add_scaled(s5, QQ * AT_Q, q), PP * AT_P, p))
+    return (add_scaled(add_scaled(scale(q, INV_Q), INV_P, p), INV_0, s0), add_scaled(scale(odd_q, Q * INV_Q), P * INV_P, odd_p),
+            add_scaled(add_scaled(s5, QQ * INV_Q, q), PP * INV_P, p))
 
 
 @inline
@@ -110,22 +110,15 @@ def _products(m, at, place):
 
 
 @inline
-def transform_strip(m, first, line, place, height, across, edge, turned, ow):
-    """A strip's outputs, `height` rows of OW pixels -> turned (height * OW, n). Its tiles are `line` apart from m[first] on.
-
-    edge (4, 4, n): scratch for a tile that is not whole.
-    """
-    n = lanes(turned)
-    for tile in range((height + 3) // 4 * across):
-        y, x = tile // across * 4, tile % across * 4
-        high, wide = min(4, height - y), min(4, ow - x)
-        if high == wide == 4:
-            _transform_products(m, first + tile * line, place, turned, (y * ow + x) * n, ow * n)
-        else:
-            _transform_products(m, first + tile * line, place, edge, 0, 4 * n)
-            for i in range(high):
-                for j in range(wide):
-                    store(turned, ((y + i) * ow + x + j) * n, load(edge, (4 * i + j) * n))
+def transform_strip(m, first, line, place, rows, across, height, ow, turned):
+    """A^T m A of a strip of tiles, `line` apart from m[first] on -> turned (height * OW, n): what belongs to the map."""
+    n, whole = lanes(turned), 4 * across
+    for tile in range(rows * across):
+        _transform_products(m, first + tile * line, place, turned, (tile // across * whole + tile % across) * 4 * n, whole * n)
+    if ow < whole:  # the rows move up to each other
+        for y in range(1, height):
+            for i in range(0, ow * n, n):
+                store(turned, y * ow * n + i, load(turned, y * whole * n + i))
 
 
 @inline

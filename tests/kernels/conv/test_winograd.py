@@ -2,6 +2,7 @@
 
 import os
 
+import numba
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from resnet_np.kernels.conv.finish import nothing
 # N, C, F, H, W, pad: channels and filters that vectors and blocks divide or not, maps whose sides 4 divides or not, of several
 # strips, of less than a vector, other paddings
 CASES = [(1, 16, 16, 4, 8, 1), (3, 17, 18, 6, 8, 1), (2, 16, 32, 32, 32, 1), (2, 21, 16, 6, 23, 1), (2, 16, 33, 10, 18, 0),
-         (19, 16, 16, 4, 8, 1), (5, 16, 17, 3, 3, 1), (2, 70, 150, 7, 7, 1), (1, 24, 16, 37, 50, 1), (2, 16, 16, 5, 6, 2),
+         (19, 16, 16, 4, 8, 1), (5, 16, 17, 3, 3, 1), (2, 70, 150, 7, 7, 1), (1, 24, 16, 33, 50, 1), (2, 16, 16, 5, 6, 2),
          (70, 16, 16, 2, 3, 1)]
 
 
@@ -48,31 +49,51 @@ def test_it_is_a_convolution(rng, case, dtype):
 def test_what_does_not_suit_goes_another_way(w_shape, stride, n, oh, ow):
     """Other kernels and strides, few channels or filters, tiles that are mostly empty, filters that cost more than the pixels."""
     assert not winograd.suits(w_shape, stride, (n, w_shape[0], oh, ow), np.float32)
-    assert winograd.suits((512, 512, 3, 3), 1, (8, 512, 7, 7), np.float32)
 
 
-@pytest.mark.parametrize(("channels", "side"), [(16, 32), (32, 16), (64, 8), (256, 7)])
-def test_how_exact_it_is(rng, channels, side):
-    """On what the nets see: a ReLU's output, He's weights, batch 128. Measured, rms over the deviation: of the output 4e-7 with 16
-    channels, 1.2e-6 with 256, of the weights 8e-7 to 1.7e-6; direct.py and tiles.py 1.5e-7 to 6e-7 and 3e-7 to 1.1e-6."""
+@pytest.mark.parametrize(("channels", "shape"), [(512, (8, 512, 7, 7)), (16, (1, 16, 3, 3)), (64, (32, 64, 56, 56))])
+def test_what_suits(channels, shape):
+    assert winograd.suits((channels, channels, 3, 3), 1, shape, np.float32)
+
+
+@pytest.mark.parametrize(("channels", "side", "of_output", "of_weights"), [
+    (16, 32, 4.2e-7, 1.7e-6), (32, 16, 5.6e-7, 1.0e-6), (64, 8, 7.2e-7, 7.6e-7), (256, 7, 1.2e-6, 1.6e-6)])
+def test_how_exact_it_is(rng, channels, side, of_output, of_weights):
+    """On what the nets see: a ReLU's output, He's weights, batch 128. What was measured, rms over the deviation, and a third
+    more; at the points 1 and 2 the outputs have twice as much. direct.py and tiles.py: 1.5e-7 to 6e-7, weights 3e-7 to 1.1e-6."""
     x = np.maximum(rng.standard_normal((128, channels, side, side)), 0).astype(np.float32)
     w = (rng.standard_normal((channels, channels, 3, 3)) * np.sqrt(2 / (9 * channels))).astype(np.float32)
     exact = array.forward(x.astype(np.float64), w.astype(np.float64), stride=1, pad=1)
     dout = rng.standard_normal(exact.shape).astype(np.float32)
     dw = array.weight_grad(dout.astype(np.float64), x.astype(np.float64), w_shape=w.shape, stride=1, pad=1)
-    for ours, truth, rms in ((winograd.correlate(x, w, 1, 1, nothing(x.dtype)), exact, 1.6e-6),
-                             (winograd.weight_grad(dout, x, pad=1), dw, 2e-6)):
+    for ours, truth, rms in ((winograd.correlate(x, w, 1, 1, nothing(x.dtype)), exact, of_output),
+                             (winograd.weight_grad(dout, x, pad=1), dw, of_weights)):
         assert np.abs(ours - truth).max() < 5e-6 * np.abs(truth).max()
-        assert np.sqrt(np.square(ours - truth).mean()) < rms * truth.std()
+        assert np.sqrt(np.square(ours - truth).mean()) < 4 / 3 * rms * truth.std()
 
 
 def test_a_tile_does_not_touch_another(rng):
+    """Also where images are multiplied together, as one thread's are."""
     x, w, _ = drawn(rng, (4, 16, 16, 3, 3, 1), np.float32)
-    before = jit.forward(x, w, stride=1, pad=1)
-    x[1] = np.nan
-    after = jit.forward(x, w, stride=1, pad=1)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        before = jit.forward(x, w, stride=1, pad=1)
+        x[1] = np.nan
+        after = jit.forward(x, w, stride=1, pad=1)
+    finally:
+        numba.set_num_threads(threads)
     assert np.isnan(after[1]).all()
     np.testing.assert_array_equal(after[[0, 2, 3]], before[[0, 2, 3]])
+
+
+def test_fewer_channels_than_a_vector_are_refused(rng):
+    """They would be read where there is nothing."""
+    x, w, dout = drawn(rng, (2, 3, 16, 8, 8, 1), np.float32)
+    with pytest.raises(AssertionError):
+        winograd.correlate(x, w, 1, 1, nothing(x.dtype))
+    with pytest.raises(AssertionError):
+        winograd.weight_grad(dout, x, pad=1)
 
 
 def test_nan_is_seen(rng):
