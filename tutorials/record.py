@@ -132,6 +132,9 @@ def layer_responses(seeds):
 RACE = {  # name: what differs from preset fast
     "fast8, width 32, 9 epochs": {"width": 32, "epochs": 9},
     "fast8, 4 epochs": {"epochs": 4},
+    "fast8, 8 epochs": {"epochs": 8},
+    "fast8, width 32, 3 epochs": {"width": 32, "epochs": 3},
+    "fast8, width 32, 1 epoch": {"width": 32, "epochs": 1},
 }
 TRICKS = {"width": 32, "epochs": 5, "limit_train": 20_000}
 AIRBENCH = {"muon": 0.0, "lookahead": 5, "lr": 0.73, "weight_decay": 1.33e-3, "warmup": 0.23, "warmup_factor": 0.2,
