@@ -28,10 +28,10 @@ from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
 LEAST, MOST = 1, 1440  # minutes
-TRIAL_STEPS = 2  # of which the mean is believed
+TRIAL_STEPS, TRIAL_SECONDS = 2, 1.0  # at least, of which the mean is believed
 VIEWS = 6
 TRAINING = 45_000  # pictures of which the measured recipes have made their epochs
-SMALLEST_BATCH = 32  # pictures, where they are few
+SMALL_BATCH, SMALLEST_BATCH = 100, 32  # pictures, where they are few, and very few
 # Seconds that no picture explains: curves are drawn, checkpoints written. And the share of the time that is left free, for a
 # machine that turns out slower than it was while it was measured.
 FIXED, EPOCH, RESERVE = 4.0, 1.0, 0.03
@@ -115,16 +115,17 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
 def _seconds(action: Callable[[], None]) -> float:
     """The mean of a few, after one that compiles: a machine that does other things, too, will go on doing so."""
     action()
-    start = time.perf_counter()
-    for _ in range(TRIAL_STEPS):
+    start, calls = time.perf_counter(), 0
+    while calls < TRIAL_STEPS or time.perf_counter() - start < TRIAL_SECONDS:
         action()
-    return (time.perf_counter() - start) / TRIAL_STEPS
+        calls += 1
+    return (time.perf_counter() - start) / calls
 
 
 def seconds_of(speed: Speed, epochs: float, count: Pictures) -> float:
     """From the first step to the end: training, validation after every epoch, the test of one view and six, what is typical."""
     testing = (1 + VIEWS) * count.test
-    describing = 2 * (min(novelty.MOST, count.training) + min(novelty.MOST_HELD_OUT, count.validation))
+    describing = 2 * (min(novelty.MOST, min(epochs, 1) * count.training) + min(novelty.MOST_HELD_OUT, count.validation))
     rounds = -(-epochs // 1)
     return (epochs * count.training * speed.training
             + (rounds * count.validation + testing + describing) * speed.evaluating + rounds * EPOCH + FIXED)
@@ -187,10 +188,12 @@ def config_of(
 ) -> Config:
     """Preset `fast` as that recipe has it, with the user's changes.
 
-    Where pictures are few a batch is a tenth of them, where they are large it has as many pixels; the learning rate goes with it.
+    Where pictures are fewer than CIFAR-10's, batches are smaller, so that an epoch has as many steps, down to `SMALL_BATCH`, and to
+    a tenth of the pictures; where pictures are large, a batch has as many pixels. The learning rate goes with it.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
-    batch = max(SMALLEST_BATCH, min(config.batch_size, count.training // 10, config.batch_size * 32**2 // image_size**2))
+    few = max(config.batch_size * count.training // TRAINING, min(SMALL_BATCH, count.training // 10))
+    batch = max(SMALLEST_BATCH, min(config.batch_size, few, config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:
         return config
     return replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)

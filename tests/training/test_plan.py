@@ -76,7 +76,8 @@ def test_the_table_says_how_many_runs_there_were():
     assert all(len(line) <= 100 for line in lines)
 
 
-@pytest.mark.parametrize("training, size, batch", [(45_000, 32, 500), (900, 32, 90), (100, 32, 32), (45_000, 64, 125)])
+@pytest.mark.parametrize("training, size, batch", [
+    (45_000, 32, 500), (22_500, 32, 250), (9_000, 32, 100), (900, 32, 90), (100, 32, 32), (45_000, 64, 125)])
 def test_a_batch_that_fits_the_pictures(training, size, batch):
     """And the learning rate with it: what a picture moves stays the same."""
     config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
