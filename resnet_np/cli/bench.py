@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 WORKS = ("train", "infer")
 WIDTH = 100  # columns
-SAVING = {"float32": "as little as 1/4", "bf16": "4/9"}  # of the multiplications suffice Winograd's convolutions
+# The share of the definition's multiplications that Winograd's convolutions make: F(4x4, 3x3), F(2x2, 3x3).
+SAVING = {"float32": "as little as 1/4", "bf16": "4/9"}
 HELP = "training and inference speed, against PyTorch's and against what the machine can do"
 
 

@@ -49,8 +49,8 @@ from resnet_np.kernels.conv import bf16_winograd as winograd
 from resnet_np.kernels.conv import jit
 from resnet_np.kernels.conv.bf16_finish import finish_image, finish_vector, nothing
 from resnet_np.kernels.conv.bf16_product import multiply_all, multiply_rows, multiply_turned
-from resnet_np.kernels.conv.bf16_windows import round_up
 from resnet_np.kernels.conv.partials import add_parts, parts
+from resnet_np.kernels.conv.tiles import round_up
 from resnet_np.kernels.micro import MICRO_KERNEL
 from resnet_np.precision import BF16, bits, maps, through_float32
 from resnet_np.workspace import empty

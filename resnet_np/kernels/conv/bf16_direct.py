@@ -39,8 +39,9 @@ from resnet_np.kernels.conv.bf16_tiles import (
     multiply_across,
     multiply_down,
 )
-from resnet_np.kernels.conv.bf16_windows import backward_axis, blocks, forward_axis, groups, round_up, windows
+from resnet_np.kernels.conv.bf16_windows import backward_axis, blocks, forward_axis, groups, windows
 from resnet_np.kernels.conv.partials import add_parts_of_taps, part_count, parts
+from resnet_np.kernels.conv.tiles import round_up
 from resnet_np.workspace import empty
 
 PIXELS = 256  # computed together, if an image has not more

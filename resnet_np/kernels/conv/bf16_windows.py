@@ -103,10 +103,6 @@ def _tiles(begin, target):
     return np.stack(starts, 1).ravel(), np.stack(targets, 1).ravel()
 
 
-def round_up(count: int, multiple: int) -> int:
-    return -(-count // multiple) * multiple
-
-
 def blocks(kernel: int, channels: int) -> int:
     """Tiles that a row of a window fills: of K = KW*C numbers, rounded up."""
     return -(-kernel * channels // DEPTH)

@@ -17,6 +17,7 @@ from numba import get_num_threads, get_thread_id, prange
 from resnet_np.kernels.compile import inline, parallel
 from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import add_parts, parts
+from resnet_np.kernels.conv.tiles import round_up
 from resnet_np.kernels.simd import (
     VECTOR_BYTES,
     broadcast,
@@ -92,7 +93,7 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     oh, ow = dout.shape[2:]
     half = -(-(width + 2 * pad) // stride)
     block = 2 * VECTOR_BYTES // x.itemsize
-    rows, across = _round_up(channels * kh * kw, TAPS), _round_up(filters, block)
+    rows, across = round_up(channels * kh * kw, TAPS), round_up(filters, block)
     chunk = max(1, min(oh, CHUNK_BYTES // (ow * across * x.itemsize)))
     padded = _zeros((get_num_threads(), channels, (height + 2 * pad) * stride * half), x.dtype)
     turned = _zeros((get_num_threads(), chunk * ow, across), x.dtype)
@@ -109,13 +110,9 @@ def _taps(kh, kw, stride, half):
 def _packed(w):
     """(F, C, KH, KW) -> flat, in the order of use: blocks of 4 filters, channels, taps, the 4 filters side by side."""
     filters, channels, kh, kw = w.shape
-    rows = np.zeros((_round_up(filters, ROWS), channels, kh * kw), w.dtype)
+    rows = np.zeros((round_up(filters, ROWS), channels, kh * kw), w.dtype)
     rows[:filters] = w.reshape(filters, channels, kh * kw)
     return np.ascontiguousarray(rows.reshape(len(rows) // ROWS, ROWS, channels, kh * kw).transpose(0, 2, 3, 1)).ravel()
-
-
-def _round_up(count, multiple):
-    return -(-count // multiple) * multiple
 
 
 def _zeros(shape, dtype):

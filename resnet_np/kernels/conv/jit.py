@@ -23,7 +23,7 @@ from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv import direct, winograd
 from resnet_np.kernels.conv.finish import finish_image, nothing
 from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image
+from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image, round_up
 from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
@@ -46,7 +46,7 @@ def input_grad(dout, w, *, x_shape, stride, pad):
     images, _, height, width = x_shape
     threads, tile = get_num_threads(), _tile_width(dout.dtype)
     depth = channels * kh * kw
-    w_rows = _zero_padded(w.reshape(filters, depth), filters, _round_up(depth, ROWS))
+    w_rows = _zero_padded(w.reshape(filters, depth), filters, round_up(depth, ROWS))
     dx = empty(x_shape, dout.dtype)
     padded = empty((threads, channels, height + 2 * pad, width + 2 * pad), dout.dtype)
     columns = empty((threads, w_rows.shape[1], tile), dout.dtype)
@@ -66,8 +66,8 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     images, _, oh, ow = dout.shape
     threads, tile, block = get_num_threads(), _tile_width(x.dtype), min(BLOCK, channels)
     padded = empty((threads, block, x.shape[2] + 2 * pad, x.shape[3] + 2 * pad), x.dtype)
-    columns = empty((threads, _round_up(block * kh * kw, ROWS), max(1, DEPTH // ow) * ow), x.dtype)
-    turned = empty((_round_up(filters, tile) // tile, images * oh * ow, tile), x.dtype)
+    columns = empty((threads, round_up(block * kh * kw, ROWS), max(1, DEPTH // ow) * ow), x.dtype)
+    turned = empty((round_up(filters, tile) // tile, images * oh * ow, tile), x.dtype)
     blocks = -(-channels // block)
     sums = parts(images, blocks * columns.shape[1], len(turned) * tile, x.dtype, blocks)
     _turn(dout.reshape(images, filters, -1), turned)
@@ -103,7 +103,7 @@ def _correlate(x, w, stride, pad_h, pad_w, finish):
     oh, ow = (height + 2 * pad_h - kh) // stride + 1, (width + 2 * pad_w - kw) // stride + 1
     threads, tile = get_num_threads(), _tile_width(x.dtype)
     depth = channels * kh * kw
-    w_rows = _zero_padded(w.reshape(filters, depth), _round_up(filters, ROWS), depth)
+    w_rows = _zero_padded(w.reshape(filters, depth), round_up(filters, ROWS), depth)
     out = empty((images, filters, oh, ow), x.dtype)
     padded = empty((threads, channels, height + 2 * pad_h, width + 2 * pad_w), x.dtype)
     columns = empty((threads, depth, tile), x.dtype)
@@ -115,10 +115,6 @@ def _correlate(x, w, stride, pad_h, pad_w, finish):
 
 def _tile_width(dtype):
     return 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def _round_up(count, multiple):
-    return -(-count // multiple) * multiple
 
 
 def _zero_padded(matrix, rows, columns):

@@ -17,6 +17,11 @@ ROWS = 4  # rows of `multiply_tile`'s output block; its width is two vectors
 TALL = 8  # rows of the blocks of `multiply_tall` and `multiply_column`
 
 
+def round_up(count: int, multiple: int) -> int:
+    """The next multiple: what an array must hold when it is filled a whole tile at a time."""
+    return -(-count // multiple) * multiple
+
+
 @inline
 def pad_image(image, pad_h, pad_w, padded):
     """Copy `image` (C, H, W) into the middle of `padded` (C, H + 2 pad_h, W + 2 pad_w); zeros around it."""

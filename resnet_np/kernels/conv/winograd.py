@@ -44,7 +44,7 @@ from numba import get_num_threads, get_thread_id, prange
 from resnet_np.kernels.compile import inline, parallel
 from resnet_np.kernels.conv.finish import finish_image
 from resnet_np.kernels.conv.partials import PARTS
-from resnet_np.kernels.conv.tiles import ROWS, TALL, multiply_column, multiply_tall, multiply_tile
+from resnet_np.kernels.conv.tiles import ROWS, TALL, multiply_column, multiply_tall, multiply_tile, round_up
 from resnet_np.kernels.conv.winograd_sums import (
     transform_filter,
     transform_gradients,
@@ -90,7 +90,7 @@ def correlate(x, w, pad_h, pad_w, finish):
     group = max(1, TILES // (strips * rows * across))  # images of a thread's turn, and as many turns for every thread, if it can be
     group = -(-images // (threads * -(-images // (threads * group))))
     many = min(max(1, TILES // (rows * across)), group * strips)  # strips multiplied together
-    tiles, wide = _round_up(many * rows * across, TALL), _round_up(filters, n)
+    tiles, wide = round_up(many * rows * across, TALL), round_up(filters, n)
     g = empty((PLACES * channels * wide,), x.dtype)
     taps = empty((threads, 9 * n * n), x.dtype)
     padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
@@ -114,7 +114,7 @@ def weight_grad(dout, x, *, pad):
     rows, strips, across = _strips(oh, ow, CHUNK)
     many = min(max(1, CHUNK // (rows * across)), images * strips)
     tiles = many * rows * across
-    deep, wide = min(BLOCK, _round_up(channels, n)), min(BLOCK, _round_up(filters, n))
+    deep, wide = min(BLOCK, round_up(channels, n)), min(BLOCK, round_up(filters, n))
     blocks = -(-channels // deep) * -(-filters // wide)
     padded = empty((threads, (4 * rows + 2) * (4 * across + 2) * n), x.dtype)
     whole = empty((threads, 4 * rows * 4 * across * n), x.dtype)
@@ -123,7 +123,7 @@ def weight_grad(dout, x, *, pad):
     d = empty((threads, PLACES, tiles * deep + TALL), x.dtype)
     e = empty((threads, PLACES, tiles * wide + n), x.dtype)
     parts = max(1, min(images, -(-PARTS // blocks), images * strips * rows * across // LEAST))
-    sums = empty((parts, blocks, PLACES * (_round_up(deep, TALL) * wide + n)), x.dtype)
+    sums = empty((parts, blocks, PLACES * (round_up(deep, TALL) * wide + n)), x.dtype)
     dw = empty((filters, channels, 3, 3), x.dtype)
     taps = empty((threads, 9 * n), x.dtype)
     _weight_grad(dout.reshape(-1), dout.shape, x.reshape(-1), x.shape, pad, many, rows, deep, wide, padded, whole, turned, d, e,
@@ -131,10 +131,6 @@ def weight_grad(dout, x, *, pad):
     _add_parts(sums)
     _transform_sums(sums[0], deep, wide, taps, dw)
     return dw
-
-
-def _round_up(count, multiple):
-    return -(-count // multiple) * multiple
 
 
 def _strips(oh, ow, most_tiles):
