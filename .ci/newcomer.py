@@ -2,9 +2,10 @@
 
 Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
---sdist PYTHON: that one, or the first that is here, gets the sdist, unpacked, in place of a clone for its second command. An
-interpreter that is not on the machine is skipped with a line. The exit code is 1 if a command failed, or none was run. Standard
-library only: nothing is installed yet.
+--sdist PYTHON: that one, or the last that is here, gets the sdist, unpacked, in place of a clone for its second command. --keep FOLDER:
+what the first interpreter's second command leaves, its clone `resnet_np` with compiled kernels and its environment `venv`, stays there;
+an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped with a line. The exit
+code is 1 if a command failed, or none was run. Standard library only: nothing is installed yet.
 """
 
 import argparse
@@ -84,10 +85,17 @@ def unpacked_sdist(folder, python):
     next((folder / "unpacked").iterdir()).rename(folder / "resnet_np")
 
 
-def ready(python, sdist):
-    """A folder with a clone, or the unpacked sdist, and an environment beside it: what a newcomer has before she types."""
-    place = tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True)
-    folder = Path(place.name)
+def ready(python, sdist, keep):
+    """A folder with a clone, or the unpacked sdist, and an environment beside it: what a newcomer has before she types.
+
+    keep: the folder, where it must stay; None for a temporary one.
+    """
+    if keep:
+        keep.mkdir(parents=True)
+        place = contextlib.nullcontext(keep)
+    else:
+        place = tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True)
+    folder = keep or Path(place.name)
     unpacked_sdist(folder, python) if sdist else clone(folder)
     return place, environment(folder, python)
 
@@ -138,6 +146,7 @@ def main():
     parser = argparse.ArgumentParser(description="README's two commands, as a newcomer types them.")
     parser.add_argument("versions", nargs="+", metavar="PYTHON", help="3.11 ...")
     parser.add_argument("--sdist", metavar="PYTHON", help="the one whose tests run in an unpacked sdist")
+    parser.add_argument("--keep", metavar="FOLDER", type=Path, help="where the first one's clone and environment stay")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its children
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the commands along
@@ -148,18 +157,23 @@ def main():
         if version not in pythons:
             print(f"Python {version}: skipped, it is not on this machine", flush=True)
     bad = [] if pythons else ["none of these Pythons is on this machine: nothing was tested"]
-    of_the_sdist = options.sdist if options.sdist in pythons else next(iter(pythons), None)
-    commands = [(version, number, command, number == 2 and version == of_the_sdist and options.sdist is not None)
+    first_one, last_one = next(iter(pythons), None), next(reversed(pythons), None)
+    kept = first_one if options.keep else None
+    unpacked = None if options.sdist is None else options.sdist if options.sdist in pythons else last_one
+    if unpacked is not None and unpacked == kept:
+        print(f"The sdist is not tested: it takes a second Python beside {kept}", flush=True)
+        unpacked = None
+    commands = [(version, number, command, number == 2 and version == unpacked, options.keep if number == 2 and version == kept else None)
                 for version in pythons for number, command in enumerate(two_commands(), 1)]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
 
         def start(job):
-            version, _, _, sdist = job
-            return pool.submit(ready, pythons[version], sdist)
+            version, _, _, sdist, keep = job
+            return pool.submit(ready, pythons[version], sdist, keep)
 
         ahead = start(commands[0]) if commands else None
         for job, following in zip(commands, [*commands[1:], None], strict=True):
-            version, number, command, sdist = job
+            version, number, command, sdist, keep = job
             now, ahead = ahead, start(following) if following else None
             seconds = 0.0
             try:
@@ -175,6 +189,8 @@ def main():
             what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
             print(f"{what}, {seconds:.0f} s", flush=True)
             bad += [] if good else [what]
+            if good and keep:
+                (keep / "done").touch()
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 

@@ -28,10 +28,14 @@ def running(request):
         yield request.param
 
 
+def is_assembled(name):
+    """Whether it is a block or a net, of operations that have rows of their own."""
+    return SUBJECTS[name].bar == table.NET or "lock" in name or "ottleneck" in name
+
+
 def _marks(running, name):
     """The array code's blocks and nets are slow tests: each of their operations has a quick one."""
-    assembled = SUBJECTS[name].bar == table.NET or "lock" in name or "ottleneck" in name
-    slow = name in LARGE or (running == "numpy" and assembled)
+    slow = name in LARGE or (running == "numpy" and is_assembled(name))
     return [*([pytest.mark.nojit] if running == "numpy" else []), *([pytest.mark.slow] if slow else [])]
 
 
@@ -54,8 +58,7 @@ def test_no_kernel_is_left_out():
     """Every folder of kernels is used by a row of one operation; the optimiser's has no gradient."""
     folders = {path.name for path in map(type(planting.PACKAGE), kernels.__path__) for path in path.iterdir()
                if (path / "loops.py").is_file()}
-    single = [name for name, subject in SUBJECTS.items() if subject.bar == table.SINGLE]
-    used = {kernel.partition("/")[0] for name in single for kernel in row_of(name, "numpy").kernels}
+    used = {kernel.partition("/")[0] for name in SUBJECTS if not is_assembled(name) for kernel in row_of(name, "numpy").kernels}
     assert used == folders - {"sgd"}
 
 

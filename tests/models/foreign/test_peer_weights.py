@@ -117,11 +117,15 @@ CONTAINERS = ["torch zip", "torch stream", "torch tar", "safetensors"]
 DIALECTS = [("torchvision", ""), ("torchvision", "module."), ("Hugging Face", ""), ("kuangliu CIFAR", "module.")]
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("dialect, prefix", DIALECTS)
+# Every container with every dialect in narrow nets; each of both in nets of full width.
+WRITTEN = [*((8, container, *dialect) for container in CONTAINERS for dialect in DIALECTS),
+           *(pytest.param(64, container, *dialect, marks=pytest.mark.slow)
+             for container, dialect in zip(CONTAINERS, DIALECTS, strict=True))]
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-@pytest.mark.parametrize("width", [8, pytest.param(64, marks=pytest.mark.slow)])
-def test_what_pytorch_writes(torch, rng, forge, spelled, tmp_path, name, dialect, prefix, container, width):
+@pytest.mark.parametrize("width, container, dialect, prefix", WRITTEN)
+def test_what_pytorch_writes(torch, rng, forge, spelled, tmp_path, name, width, container, dialect, prefix):
     architecture = build(name, stem="cifar" if dialect == "kuangliu CIFAR" else "imagenet", width=width, classes=1000).architecture
     theirs = random_net(torch, architecture)
     write(torch, forge, container, spelled(theirs.state_dict(), dialect, prefix), tmp_path / "weights")
