@@ -2,10 +2,10 @@
 
 Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
---sdist PYTHON: that one, or the last that is here, gets the sdist, unpacked, in place of a clone for its second command. --keep FOLDER:
-what the first interpreter's second command leaves, its clone `resnet_np` with compiled kernels and its environment `venv`, stays there;
-an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped with a line. The exit
-code is 1 if a command failed, or none was run. Standard library only: nothing is installed yet.
+--sdist PYTHON: that one, or the last that is here, gets the sdist, unpacked, in place of a clone for its second command.
+--keep FOLDER: what the first interpreter's second command leaves stays there, its clone `resnet_np` with compiled kernels and its
+environment `venv`; an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped
+with a line. The exit code is 1 if a command failed, or none was run. Standard library only: nothing is installed yet.
 """
 
 import argparse
@@ -148,6 +148,8 @@ def main():
     parser.add_argument("--sdist", metavar="PYTHON", help="the one whose tests run in an unpacked sdist")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="where the first one's clone and environment stay")
     options = parser.parse_args()
+    if options.keep and options.keep.exists():
+        parser.error(f"--keep: {options.keep} is there already; give a new folder")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its children
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the commands along
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout:
@@ -163,18 +165,17 @@ def main():
     if unpacked is not None and unpacked == kept:
         print(f"The sdist is not tested: it takes a second Python beside {kept}", flush=True)
         unpacked = None
-    commands = [(version, number, command, number == 2 and version == unpacked, options.keep if number == 2 and version == kept else None)
-                for version in pythons for number, command in enumerate(two_commands(), 1)]
+    commands = [(version, number, command) for version in pythons for number, command in enumerate(two_commands(), 1)]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
 
-        def start(job):
-            version, _, _, sdist, keep = job
-            return pool.submit(ready, pythons[version], sdist, keep)
+        def start(version, number, _):
+            keep = options.keep if (version, number) == (kept, 2) else None
+            return pool.submit(ready, pythons[version], (version, number) == (unpacked, 2), keep)
 
-        ahead = start(commands[0]) if commands else None
+        ahead = start(*commands[0]) if commands else None
         for job, following in zip(commands, [*commands[1:], None], strict=True):
-            version, number, command, sdist, keep = job
-            now, ahead = ahead, start(following) if following else None
+            version, number, command = job
+            now, ahead = ahead, start(*following) if following else None
             seconds = 0.0
             try:
                 place, variables = now.result()
@@ -186,11 +187,12 @@ def main():
             except Failed as error:
                 print(error)
                 good = False
-            what = f"Python {version}{', from the sdist' * sdist}: {command}: {'ok' if good else 'FAILED'}"
+            sdist = ", from the sdist" if (version, number) == (unpacked, 2) else ""
+            what = f"Python {version}{sdist}: {command}: {'ok' if good else 'FAILED'}"
             print(f"{what}, {seconds:.0f} s", flush=True)
             bad += [] if good else [what]
-            if good and keep:
-                (keep / "done").touch()
+            if good and (version, number) == (kept, 2):
+                (options.keep / "done").touch()
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 
