@@ -135,6 +135,11 @@ RACE = {  # name: what differs from preset fast
     "fast8, 8 epochs": {"epochs": 8},
     "fast8, width 32, 3 epochs": {"width": 32, "epochs": 3},
     "fast8, width 32, 1 epoch": {"width": 32, "epochs": 1},
+    "fast8, width 32, 4 epochs": {"width": 32, "epochs": 4},
+    "fast8, width 32, 4 epochs, batches of 1,000, the same rates": {"width": 32, "epochs": 4, "batch_size": 1000},
+    "fast8, width 32, 4 epochs, batches of 1,000": {"width": 32, "epochs": 4, "batch_size": 1000, "lr": 0.83},
+    "fast8, width 32, 4 epochs, batches of 2,000, the same rates": {"width": 32, "epochs": 4, "batch_size": 2000},
+    "fast8, 8 epochs, batches of 1,000": {"epochs": 8, "batch_size": 1000, "lr": 0.83},
 }
 TRICKS = {"width": 32, "epochs": 5, "limit_train": 20_000}
 AIRBENCH = {"muon": 0.0, "lookahead": 5, "lr": 0.73, "weight_decay": 1.33e-3, "warmup": 0.23, "warmup_factor": 0.2,
