@@ -2,7 +2,7 @@
 
 Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
---sdist PYTHON: that one, or the last that is here, gets the sdist, unpacked, in place of a clone for its second command.
+--sdist PYTHON: that one, or else the last that is here, gets the sdist, unpacked, in place of a clone for its second command.
 --keep FOLDER: what the first interpreter's second command leaves stays there, its clone `resnet_np` with compiled kernels and its
 environment `venv`; an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped
 with a line. The exit code is 1 if a command failed, or none was run. Standard library only: nothing is installed yet.
@@ -159,12 +159,11 @@ def main():
         if version not in pythons:
             print(f"Python {version}: skipped, it is not on this machine", flush=True)
     bad = [] if pythons else ["none of these Pythons is on this machine: nothing was tested"]
-    first_one, last_one = next(iter(pythons), None), next(reversed(pythons), None)
-    kept = first_one if options.keep else None
-    unpacked = None if options.sdist is None else options.sdist if options.sdist in pythons else last_one
-    if unpacked is not None and unpacked == kept:
-        print(f"The sdist is not tested: it takes a second Python beside {kept}", flush=True)
-        unpacked = None
+    kept = next(iter(pythons), None) if options.keep else None
+    others = [version for version in pythons if version != kept]  # what is kept is a clone
+    unpacked = options.sdist if options.sdist in others else others[-1] if options.sdist and others else None
+    if options.sdist and not unpacked:
+        print("The sdist is not tested: it takes a second Python", flush=True)
     commands = [(version, number, command) for version in pythons for number, command in enumerate(two_commands(), 1)]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
 
