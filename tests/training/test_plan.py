@@ -64,6 +64,18 @@ def test_a_dear_net_is_measured_only_where_a_cheap_one_has_nothing_more_to_learn
     assert list(speeds) == measured and plan.best(speeds, seconds, COUNT).recipe.name in measured
 
 
+def test_another_recipe_of_the_same_net_is_measured_too(monkeypatch):
+    """Eight epochs of the first would take longer; the second may be the better for what there is."""
+    other = Measured("small, large batches", "fast8", 32, {2: (0.75,)}, {"batch_size": 1000})
+    monkeypatch.setattr(plan, "MEASURED", (SMALL, other, LARGE))
+    monkeypatch.setattr(plan, "measure", lambda config, **more: SPEEDS["small" if config.width == 32 else "large"])
+    speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: 200)
+    assert list(speeds) == ["small", "small, large batches", "large"]  # two epochs are all that was measured of the second
+    assert plan.best(speeds, 200, COUNT).recipe is other
+    speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: 100)
+    assert list(speeds) == ["small", "small, large batches"]
+
+
 def test_no_time_at_all():
     with pytest.raises(InputError, match="20 seconds are left"):
         plan.best(SPEEDS, 20, COUNT)
