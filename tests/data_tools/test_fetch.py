@@ -144,13 +144,13 @@ def test_a_trickle_is_waited_for_and_a_silence_is_not(server, tmp_path, monkeypa
 
     def stall(handler):
         handler.wfile.write(CONTENT[:1000])
-        released.wait(5)
+        released.wait(60)
 
     released = threading.Event()
     server.send = stall
     start = time.monotonic()
     assert "connection to 127.0.0.1 was lost" in refusal(tmp_path)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20  # a third of the silence: the machine may be busy
     released.set()
     server.send = trickle
     assert fetch.fetch(tmp_path, progress=False).read_bytes() == CONTENT
@@ -177,7 +177,7 @@ def test_nobody_accepts_the_connection(tmp_path, monkeypatch):
         monkeypatch.setattr(fetch, "URL", f"http://127.0.0.1:{deaf.getsockname()[1]}/x")
         start = time.monotonic()
         assert "offline: no answer from 127.0.0.1" in refusal(tmp_path)
-        assert 0.25 < time.monotonic() - start < 2
+        assert 0.25 < time.monotonic() - start < 4.5  # not the 5 seconds of a user
 
 
 FETCH = """
@@ -258,13 +258,15 @@ def test_a_name_look_up_that_hangs_is_offline_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "CONNECT_TIMEOUT", 0.2)
 
     def hang(*_, **__):
-        time.sleep(3)
+        released.wait(60)
         raise socket.gaierror
 
+    released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     start = time.monotonic()
     assert "offline" in refusal(tmp_path)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 20
+    released.set()
 
 
 @pytest.mark.parametrize(("error", "advice"), [("SSLError", "check this machine's clock and its certificates"),

