@@ -122,7 +122,7 @@ class FastNet(nn.Module):
                 setattr(block, f"bn{number}", self._norm(filters))
             self.add_module(f"layer{stage}", nn.Sequential(nn.Sequential(entrance), block))
             channels = filters
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(channels, architecture["classes"])
+        self.pool, self.fc = nn.AdaptiveMaxPool2d(1), nn.Linear(channels, architecture["classes"])
 
     @staticmethod
     def _norm(channels: int) -> nn.BatchNorm2d:

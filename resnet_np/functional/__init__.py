@@ -30,12 +30,15 @@ from resnet_np.functional.fused_conv import (
 from resnet_np.functional.linear import LinearCache, LinearGrads, linear_backward, linear_forward
 from resnet_np.functional.pooling import (
     AveragePoolCache,
+    GlobalMaxPoolCache,
     MaxPoolCache,
     PoolCache,
     average_pool_backward,
     average_pool_forward,
     global_average_pool_backward,
     global_average_pool_forward,
+    global_max_pool_backward,
+    global_max_pool_forward,
     max_pool_backward,
     max_pool_forward,
 )
@@ -52,8 +55,8 @@ from resnet_np.functional.softmax import (
 
 __all__ = [
     "AveragePoolCache", "BatchNormCache", "BatchNormFrozenCache", "BatchNormGrads", "BiasCache", "BiasGrads", "ConvCache",
-    "ConvGrads", "ConvNormCache", "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "LinearCache", "LinearGrads",
-    "MaxPoolCache", "PoolCache", "ReLUCache", "ScaleCache", "ShortcutCache",
+    "ConvGrads", "ConvNormCache", "ConvNormGrads", "CrossEntropyCache", "DropoutCache", "GlobalMaxPoolCache", "LinearCache",
+    "LinearGrads", "MaxPoolCache", "PoolCache", "ReLUCache", "ScaleCache", "ShortcutCache",
     "add_backward", "add_forward",
     "average_pool_backward", "average_pool_forward",
     "batchnorm_backward", "batchnorm_forward", "batchnorm_frozen_backward", "batchnorm_frozen_forward", "update_running",
@@ -62,6 +65,7 @@ __all__ = [
     "conv_batchnorm_backward", "conv_batchnorm_forward", "conv_batchnorm_frozen_forward",
     "dropout_backward", "dropout_forward",
     "global_average_pool_backward", "global_average_pool_forward",
+    "global_max_pool_backward", "global_max_pool_forward",
     "linear_backward", "linear_forward",
     "max_pool_backward", "max_pool_forward",
     "relu_backward", "relu_forward",

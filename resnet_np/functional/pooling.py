@@ -1,4 +1,4 @@
-"""Pooling, as pairs: the mean of a whole map, the largest and the mean of a window.
+"""Pooling, as pairs: the mean and the largest pixel of a whole map, the largest and the mean of a window.
 
 N image, C channel, H W input, k side of the window, OH OW output; OH = (H + 2 pad - k) // stride + 1.
 """
@@ -24,6 +24,12 @@ class MaxPoolCache(NamedTuple):
     winners: np.ndarray  # (N, C, OH, OW) int32: the place h*W + w of each maximum in its map
 
 
+class GlobalMaxPoolCache(NamedTuple):
+    x_shape: tuple[int, ...]  # (N, C, H, W)
+    dtype: np.dtype
+    winners: np.ndarray  # (N, C) int32: the place h*W + w of the largest pixel of each map
+
+
 class AveragePoolCache(NamedTuple):
     x_shape: tuple[int, ...]  # (N, C, H, W)
     dtype: np.dtype
@@ -42,9 +48,29 @@ def global_average_pool_forward(x: np.ndarray) -> tuple[np.ndarray, PoolCache]:
 
 def global_average_pool_backward(dout: np.ndarray, cache: PoolCache) -> np.ndarray:
     """dout (N, C) -> dx (N, C, H, W). Raises InputError if dout does not have the output's shape and dtype."""
-    features = np.dtype(np.float32) if cache.dtype == BF16 else cache.dtype
-    dout = checks.gradient("global_average_pool_backward", dout, cache.x_shape[:2], features)
+    dout = checks.gradient("global_average_pool_backward", dout, cache.x_shape[:2], _features(cache.dtype))
     dx = pooling.global_average_backward(dout, x_shape=cache.x_shape)
+    return elementwise.round_maps(dx) if cache.dtype == BF16 else dx
+
+
+def global_max_pool_forward(x: np.ndarray) -> tuple[np.ndarray, GlobalMaxPoolCache]:
+    """x (N, C, H, W), float32, float64 or bf16 -> out (N, C), the largest pixel of every map, and a GlobalMaxPoolCache.
+
+    Of equal pixels the first wins, row by row; a NaN wins, so that it can be found. Of bf16 maps out is float32. Raises InputError
+    for another number of axes or dtype. Oquab et al. 2015, "Is object localization for free?", section 3.2.
+    """
+    x, = checks.arrays("global_max_pool", x=(x, "N C H W"))
+    out, winners = pooling.global_max_forward(x)
+    return out, GlobalMaxPoolCache(x.shape, x.dtype, winners)
+
+
+def global_max_pool_backward(dout: np.ndarray, cache: GlobalMaxPoolCache) -> np.ndarray:
+    """dout (N, C) -> dx (N, C, H, W): the gradient goes to the pixel that won, and to no other.
+
+    Raises InputError if dout does not have the output's shape and dtype.
+    """
+    dout = checks.gradient("global_max_pool_backward", dout, cache.x_shape[:2], _features(cache.dtype))
+    dx = pooling.max_backward(dout[:, :, None, None], cache.winners[:, :, None, None], x_shape=cache.x_shape)
     return elementwise.round_maps(dx) if cache.dtype == BF16 else dx
 
 
@@ -95,6 +121,11 @@ def average_pool_backward(dout: np.ndarray, cache: AveragePoolCache) -> np.ndarr
     shape = (N, C, (H - cache.k) // cache.stride + 1, (W - cache.k) // cache.stride + 1)
     dout = checks.gradient("average_pool_backward", dout, shape, cache.dtype)
     return pooling.average_backward(dout, x_shape=cache.x_shape, k=cache.k, stride=cache.stride)
+
+
+def _features(maps: np.dtype) -> np.dtype:
+    """The dtype of what a global pool makes of maps."""
+    return np.dtype(np.float32) if maps == BF16 else maps
 
 
 def _check_fit(operation: str, x: np.ndarray, k: int, pad: int) -> None:

@@ -24,6 +24,7 @@ from resnet_np.layers import (
     FusedSequential,
     FusedWhitenedStem,
     GlobalAveragePool,
+    GlobalMaxPool,
     IdentityBlock,
     Layer,
     Linear,
@@ -51,6 +52,7 @@ def layers() -> Iterator[Subject]:
     yield _layer("MaxPool2d", lambda rng: MaxPool2d(3, stride=2, pad=1), (2, 2, 6, 6))
     yield _layer("AveragePool2d", lambda rng: AveragePool2d(2, stride=2), (2, 2, 6, 6))
     yield _layer("GlobalAveragePool", lambda rng: GlobalAveragePool(), (2, 3, 4, 4))
+    yield _layer("GlobalMaxPool", lambda rng: GlobalMaxPool(), (2, 3, 4, 4))
     yield _layer("Dropout, training", lambda rng: _dropout(rng), (5, 6))
     yield _layer("Dropout, evaluating", lambda rng: _dropout(rng), (5, 6), training=False)
     yield _layer("Scale", lambda rng: Scale(0.3), (4, 5))

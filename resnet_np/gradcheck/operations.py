@@ -55,6 +55,8 @@ def operations() -> Iterator[Subject]:
                     lambda dout, cache: {"x": F.shortcut_backward(dout, cache)}, x=(2, 3, 5, 5))
     yield _pair("global average pool", F.global_average_pool_forward,
                 lambda dout, cache: {"x": F.global_average_pool_backward(dout, cache)}, x=(2, 3, 4, 5))
+    yield _pair("global max pool", F.global_max_pool_forward,
+                lambda dout, cache: {"x": F.global_max_pool_backward(dout, cache)}, x=(2, 3, 4, 5))
     for k, stride, pad in ((2, 2, 0), (3, 2, 1)):
         yield _pair(f"max pool {k}x{k}, stride {stride}", lambda x, k=k, stride=stride, pad=pad: F.max_pool_forward(
             x, k=k, stride=stride, pad=pad), lambda dout, cache: {"x": F.max_pool_backward(dout, cache)}, x=(2, 2, 7, 8))

@@ -142,6 +142,18 @@ class GlobalAveragePool(Layer):
         return F.global_average_pool_backward(dout, self._take())
 
 
+class GlobalMaxPool(Layer):
+    """The largest pixel of every map: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: np.ndarray, *, training: bool, keep_cache: bool | None = None) -> np.ndarray:
+        out, cache = F.global_max_pool_forward(x)
+        self._keep(cache, training, keep_cache)
+        return out
+
+    def backward(self, dout: np.ndarray) -> np.ndarray:
+        return F.global_max_pool_backward(dout, self._take())
+
+
 class MaxPool2d(Layer):
     """The largest pixel of every window: (N, C, H, W) -> (N, C, OH, OW)."""
 

@@ -16,7 +16,7 @@ from resnet_np.data.resize import interpolation
 from resnet_np.errors import InputError
 from resnet_np.layers import BatchNorm2d, Layer, Sequential
 from resnet_np.layers.watch import watched
-from resnet_np.models.resnet import ResNet
+from resnet_np.models.resnet import POOLS, ResNet
 
 
 class ClassGradient(NamedTuple):
@@ -26,7 +26,7 @@ class ClassGradient(NamedTuple):
 
 
 def places(net: ResNet) -> dict[str, Layer]:
-    """What a picture goes through, one after the other: "stem", "maxpool" (if any), "layer1.0" ... , "avgpool", "dropout", "fc"."""
+    """What a picture goes through, one after the other: "stem", "maxpool" (if any), "layer1.0" ..., "avgpool", "dropout", "fc"."""
     found: dict[str, Layer] = {"stem": net.stem}
     for name, part in net.trunk.children.items():
         blocks = part.children if isinstance(part, Sequential) else {}
@@ -101,7 +101,7 @@ def responses(net: ResNet, x: np.ndarray) -> dict[str, float]:
 
 def _place(names: tuple[str, ...], at: str | None) -> str:
     """The name that `at` means; those of the head have no maps."""
-    pictorial = names[:names.index("avgpool")]
+    pictorial = names[:next(i for i, name in enumerate(names) if name in POOLS)]
     if at is None:
         return pictorial[-1]
     inside = [name for name in pictorial if name == at or name.startswith(f"{at}.")]

@@ -1,14 +1,26 @@
-"""What every residual net here is: a stem, stages of blocks, global average pool, dropout (if any), linear."""
+"""What every residual net here is: a stem, stages of blocks, a global pool, dropout (if any), linear."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from resnet_np import functional as F
 from resnet_np.errors import InputError
-from resnet_np.layers import Dropout, GlobalAveragePool, Layer, Linear, Scale, Sequential, Stem, WhitenedStem
+from resnet_np.layers import (
+    Dropout,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    Layer,
+    Linear,
+    Scale,
+    Sequential,
+    Stem,
+    WhitenedStem,
+)
 from resnet_np.precision import PRECISIONS
+
+POOLS: dict[str, type[Layer]] = {"avgpool": GlobalAveragePool, "globalmaxpool": GlobalMaxPool}  # from maps to features
 
 
 class ResNet(Layer):
@@ -16,15 +28,16 @@ class ResNet(Layer):
 
     architecture   what its family's function, `resnet_cifar` or another, needs to build it again, and its "family"; kept in
                    checkpoints
-    stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool", "scale",
-                   "dropout", "fc"; not every net has every one
+    stem, trunk    the parts: convolution, batch norm and ReLU; then pooling, the stages ("layer1" ...), "avgpool" or
+                   "globalmaxpool", "scale", "dropout", "fc"; not every net has every one
+    pool           what makes features of maps
     scale          what the pooled features are multiplied by
     precision      "float32", or "bf16": pictures are rounded at the entrance, and maps stay bf16 up to the pooled features
     """
 
     def __init__(
         self, architecture: Mapping[str, Any], stem: Stem | WhitenedStem, stages: Mapping[str, Layer], features: int,
-        rng: np.random.Generator, *, scale: float = 1.0,
+        rng: np.random.Generator, *, pool: Literal["avgpool", "globalmaxpool"] = "avgpool", scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.architecture = dict(architecture)
@@ -34,7 +47,7 @@ class ResNet(Layer):
         features_on: dict[str, Layer] = {"scale": Scale(scale)} if scale != 1 else {}
         head: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
         self.trunk = Sequential(
-            **stages, avgpool=GlobalAveragePool(), **features_on, **head, fc=Linear(features, classes, rng=rng))
+            **stages, **{pool: POOLS[pool]()}, **features_on, **head, fc=Linear(features, classes, rng=rng))
         self.children.update(self.stem.children | self.trunk.children)
         self._learns_from = 0  # the first part whose caches the last forward pass has kept
 

@@ -3,12 +3,11 @@
     stem       2x2 patches whitened, bias, ReLU                                              24 channels
     layer1     3x3 convolution, 2x2 max pool, batch norm, ReLU; a residual block           width
     layer2, 3  the same                                                                    4 width
-    then       global average pool, / 9, dropout (if any), linear
+    then       global max pool, / 9, dropout (if any), linear
 
 A layer of `depth` = 3 n + 2 is a convolution or the linear one: the stem, in each of three stages one before the block and n - 1 in
 it, and the head. The parts are those of airbench (Jordan 2024, arXiv 2404.00498), which is not residual up to its largest variant;
-here every stage has its shortcut, ReLU stands for GELU, the mean of a map for its largest pixel, and the head starts as those of
-the other nets here.
+here every stage has its shortcut, ReLU stands for GELU, and the head starts as those of the other nets here.
 """
 
 from resnet_np.data.randomness import generator
@@ -60,7 +59,7 @@ def resnet_fast(
             "0": pooled_entrance(sequential, channels, filters, rng=rng), "1": block(filters, depth // 3 - 1, rng=rng)})
         channels = filters
     architecture = {"family": "resnet_fast", "depth": depth, "width": width, "dropout": dropout, "classes": classes, "fused": fused}
-    return ResNet(architecture, stem, stages, channels, rng, scale=SCALE)
+    return ResNet(architecture, stem, stages, channels, rng, pool="globalmaxpool", scale=SCALE)
 
 
 def parameter_count(

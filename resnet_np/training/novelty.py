@@ -37,6 +37,7 @@ from resnet_np.data import Normaliser, resize
 from resnet_np.errors import CheckpointError, ResNetNpError
 from resnet_np.layers import Layer
 from resnet_np.models import ResNet
+from resnet_np.models.resnet import POOLS
 from resnet_np.workspace import Workspace
 
 LEAST, LEAST_HELD_OUT = 200, 10  # pictures; fewer say too little about what is typical
@@ -158,7 +159,7 @@ def _maps(net: ResNet, x: np.ndarray) -> Iterator[np.ndarray]:
     x = net.stem.forward(x, training=False)
     yield x
     for name, part in net.trunk.children.items():
-        if name == "avgpool":
+        if name in POOLS:
             return
         is_stage = name.startswith("layer")
         layers: list[Layer] = list(part.children.values()) if is_stage else [part]

@@ -89,6 +89,14 @@ def test_pooling(backend, maps, rng):
     dout = rng.standard_normal((N, C)).astype(np.float32)
     shares = np.broadcast_to(dout[:, :, None, None] / np.float64(H * W), x.shape)
     near(F.global_average_pool_backward(dout, cache), shares, steps=0.51)
+    out, cache = F.global_max_pool_forward(x)
+    assert out.dtype == np.float32
+    with using("numpy"):
+        want, exact_cache = F.global_max_pool_forward(widened(x))
+        exact = F.global_max_pool_backward(dout, exact_cache)
+    np.testing.assert_array_equal(out, want)
+    np.testing.assert_array_equal(cache.winners, exact_cache.winners)
+    near(F.global_max_pool_backward(dout, cache), exact, steps=0.51)
     out, cache = F.max_pool_forward(x, k=3, stride=2, pad=1)
     with using("numpy"):
         want, exact_cache = F.max_pool_forward(widened(x), k=3, stride=2, pad=1)

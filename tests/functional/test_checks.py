@@ -28,6 +28,7 @@ CALLS = {
     "add": lambda d: F.add_forward(of((2, 3), d), of((2, 3), d)),
     "shortcut": lambda d: F.shortcut_forward(of((2, 3, 4, 4), d), channels=6, stride=2)[0],
     "global_average_pool": lambda d: F.global_average_pool_forward(of((2, 3, 4, 4), d))[0],
+    "global_max_pool": lambda d: F.global_max_pool_forward(of((2, 3, 4, 4), d))[0],
     "max_pool": lambda d: F.max_pool_forward(of((2, 3, 4, 4), d), k=2, stride=2)[0],
     "average_pool": lambda d: F.average_pool_forward(of((2, 3, 4, 4), d), k=2, stride=2)[0],
     "dropout": lambda d: F.dropout_forward(of((2, 3), d), rate=0.5, rng=np.random.default_rng(0))[0],

@@ -198,6 +198,16 @@ def test_global_average(agree, draw, shape):
     agree(pooling.global_average_backward, draw(*shape[:2]), x_shape=shape)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 1, 1), (3, 40, 7, 7)], ids=str)
+def test_global_max(agree, draw, shape):
+    """Of equals the first wins, NaN wins."""
+    agree(pooling.global_max_forward, draw(*shape))
+    agree(pooling.global_max_forward, np.full(shape, -np.inf, draw(1).dtype))
+    few = np.round(draw(*shape))
+    few[few == 1] = np.nan
+    agree(pooling.global_max_forward, few)
+
+
 WINDOWS = pytest.mark.parametrize(("shape", "k", "stride", "pad"), [
     ((2, 3, 9, 11), 3, 2, 1), ((1, 1, 4, 4), 2, 2, 0), ((2, 2, 7, 5), 3, 1, 1), ((1, 2, 5, 5), 5, 1, 0), ((1, 2, 8, 8), 2, 3, 1),
     ((2, 1, 4, 6), 1, 1, 0), ((1, 3, 6, 6), 4, 2, 2)], ids=str)

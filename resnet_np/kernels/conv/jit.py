@@ -58,7 +58,7 @@ def input_grad(dout, w, *, x_shape, stride, pad):
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
-    if winograd.suits(w_shape, stride, dout.shape, x.dtype):
+    if winograd.suits_weight_grad(w_shape, stride, dout.shape, x.dtype):
         return winograd.weight_grad(dout, x, pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
         return direct.weight_grad(dout, x, w_shape=w_shape, stride=stride, pad=pad)

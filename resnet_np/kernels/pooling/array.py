@@ -4,6 +4,8 @@ Global average
 (1) out[n, c] = sum over h, w of x[n, c, h, w] / (H W)
 (2) d out[n, c] / d x[n, c, h, w] = 1 / (H W), so dx[n, c, h, w] = dout[n, c] / (H W)
 
+Global max: as (3) and (4) below, with one window that is the map
+
 Max: p runs over the k^2 places of a window; x_p[oh, ow] = x[oh stride + i - pad, ow stride + j - pad] is the map as place p sees it
 (3) out = max over p of x_p; winner = the first p that reaches it. Padding is -inf: it never wins, as every window holds a pixel
 (4) d out / d x_p = 1 where p is the winner, else 0: dx[winner] += dout, for every window
@@ -17,6 +19,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from resnet_np.backend import namespace
+
 
 def global_average_forward(x: np.ndarray) -> np.ndarray:
     return x.mean(axis=(2, 3), dtype=np.float64).astype(x.dtype)  # (1)
@@ -25,6 +29,12 @@ def global_average_forward(x: np.ndarray) -> np.ndarray:
 def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np.ndarray:
     H, W = x_shape[2:]
     return np.broadcast_to((dout / (H * W))[:, :, None, None], x_shape).copy()  # (2); a broadcast array is read-only
+
+
+def global_max_forward(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    flat = x.reshape(*x.shape[:2], -1)
+    winners = flat.argmax(axis=2)  # (3); argmax takes the first of equals, and a NaN for larger than any number
+    return namespace(x).take_along_axis(flat, winners[:, :, None], 2)[:, :, 0], winners.astype(np.int32)
 
 
 def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Pooling in bf16, compiled by Numba: maps are bf16, channels last; the global average's features are float32.
+"""Pooling in bf16, compiled by Numba: maps are bf16, channels last; the features of global pools are float32.
 
 N image, C channel, H W input, k side of the window, OH OW output.
 """
@@ -18,6 +18,13 @@ def global_average_forward(x):
     out = empty(x.shape[:2], np.float32)
     _forward(bits(x), out)
     return out
+
+
+def global_max_forward(x):
+    """x (N, C, H, W) bf16 -> out (N, C) float32: the largest pixel of every plane; and its place, int32 of the same shape."""
+    out, winners = empty(x.shape[:2], np.float32), empty(x.shape[:2], np.int32)
+    _global_max_forward(bits(x), out, winners)
+    return out, winners
 
 
 def max_forward(x, *, k, stride, pad):
@@ -53,6 +60,21 @@ def _forward(x, out):
                     totals[c] += np.float64(to_float(x[n, i, j, c]))
         for c in range(channels):
             out[n, c] = totals[c] / (height * width)
+
+
+@parallel
+def _global_max_forward(x, out, winners):
+    images, height, width, channels = x.shape
+    for n in prange(images):
+        for c in range(channels):
+            out[n, c], winners[n, c] = to_float(x[n, 0, 0, c]), 0
+        for i in range(height):
+            for j in range(width):
+                for c in range(channels):
+                    best, value = out[n, c], to_float(x[n, i, j, c])
+                    wins = (not value <= best) & (best == best)  # of equals the first; a NaN
+                    out[n, c] = value if wins else best
+                    winners[n, c] = i * width + j if wins else winners[n, c]
 
 
 @parallel

@@ -1,4 +1,4 @@
-"""Pooling on the device: the means in array code, the maximum in cuda.cu. Equations as in array.py.
+"""Pooling on the device: the means and the maximum of a map in array code, those of windows in cuda.cu. Equations as in array.py.
 
 N image, C channel, H W input, k side of the window, OH OW output.
 """
@@ -7,10 +7,10 @@ import numpy as np
 
 from resnet_np.backend import namespace
 from resnet_np.kernels.device import LANES, Kernels
-from resnet_np.kernels.pooling.array import _places, global_average_forward
+from resnet_np.kernels.pooling.array import _places, global_average_forward, global_max_forward
 
-__all__ = ["average_backward", "average_forward", "global_average_backward", "global_average_forward", "max_backward",
-           "max_forward"]
+__all__ = ["average_backward", "average_forward", "global_average_backward", "global_average_forward",
+           "global_max_forward", "max_backward", "max_forward"]
 
 _kernels = Kernels(__file__)
 

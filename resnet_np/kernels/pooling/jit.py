@@ -1,6 +1,6 @@
 """Pooling compiled by Numba. N image, C channel, H W input, k side of the window, OH OW output.
 
-The global average is too small for threads: 64 maps of 8x8 an image. The others take an image a loop turn.
+The global pools are too small for threads: 64 maps of 8x8 an image. The others take an image a loop turn.
 """
 
 import numpy as np
@@ -22,6 +22,14 @@ def global_average_backward(dout, *, x_shape):
     dx = empty(x_shape, dout.dtype)
     _backward(dout, dx.reshape(*x_shape[:2], -1))
     return dx
+
+
+def global_max_forward(x):
+    """x (N, C, H, W) -> out (N, C), the largest pixel of every plane, and its place, int32 of the same shape."""
+    out = empty(x.shape[:2], x.dtype)
+    winners = empty(out.shape, np.int32)
+    _global_max_forward(x.reshape(*x.shape[:2], -1), out, winners)
+    return out, winners
 
 
 def max_forward(x, *, k, stride, pad):
@@ -83,6 +91,17 @@ def _backward(dout, dx):
             d = dout[n, c] / pixels
             for p in range(pixels):
                 dx[n, c, p] = d
+
+
+@serial
+def _global_max_forward(x, out, winners):
+    images, channels, pixels = x.shape
+    for n in range(images):
+        for c in range(channels):
+            best, winner = x[n, c, 0], np.int32(0)
+            for p in range(1, pixels):
+                best, winner = _larger(best, winner, x[n, c, p], np.int32(p))
+            out[n, c], winners[n, c] = best, winner
 
 
 @parallel

@@ -34,6 +34,19 @@ def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np
     return dx
 
 
+def global_max_forward(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    N, C, H, W = x.shape
+    out, winners = np.empty((N, C), x.dtype), np.empty((N, C), np.int32)
+    for n, c in np.ndindex(out.shape):
+        best = None
+        for h, w in np.ndindex(H, W):
+            value = x[n, c, h, w]
+            if best is None or value > best or (np.isnan(value) and not np.isnan(best)):
+                best, winners[n, c] = value, h * W + w
+        out[n, c] = best
+    return out, winners
+
+
 def window(oh: int, ow: int, shape: tuple[int, ...], k: int, stride: int, pad: int) -> Iterator[tuple[int, int]]:
     """The input pixels (ih, iw) that output pixel (oh, ow) sees, row by row; padding is no pixel."""
     H, W = shape[2:]

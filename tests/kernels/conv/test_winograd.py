@@ -17,7 +17,7 @@ from resnet_np.kernels.conv.finish import nothing
 # strips, of less than a vector, other paddings
 CASES = [(1, 16, 16, 4, 8, 1), (3, 17, 18, 6, 8, 1), (2, 16, 32, 32, 32, 1), (2, 21, 16, 6, 23, 1), (2, 16, 33, 10, 18, 0),
          (19, 16, 16, 4, 8, 1), (5, 16, 17, 3, 3, 1), (2, 70, 150, 7, 7, 1), (1, 24, 16, 33, 50, 1), (2, 16, 16, 5, 6, 2),
-         (70, 16, 16, 2, 3, 1)]
+         (70, 16, 16, 2, 3, 1), (40, 17, 16, 1, 1, 1), (33, 16, 18, 2, 2, 1)]
 
 
 def drawn(rng, case, dtype):
@@ -45,15 +45,21 @@ def test_it_is_a_convolution(rng, case, dtype):
 
 @pytest.mark.parametrize(("w_shape", "stride", "n", "oh", "ow"), [
     ((16, 16, 1, 1), 1, 9, 8, 8), ((16, 16, 3, 3), 2, 9, 8, 8), ((16, 3, 3, 3), 1, 9, 32, 32), ((4, 16, 3, 3), 1, 9, 32, 32),
-    ((16, 16, 3, 3), 1, 99, 2, 2), ((512, 512, 3, 3), 1, 4, 7, 7)])
+    ((512, 512, 3, 3), 1, 3, 7, 7)])
 def test_what_does_not_suit_goes_another_way(w_shape, stride, n, oh, ow):
-    """Other kernels and strides, few channels or filters, tiles that are mostly empty, filters that cost more than the pixels."""
+    """Other kernels and strides, few channels or filters, filters that cost more than the pixels."""
     assert not winograd.suits(w_shape, stride, (n, w_shape[0], oh, ow), np.float32)
 
 
-@pytest.mark.parametrize(("channels", "shape"), [(512, (8, 512, 7, 7)), (16, (1, 16, 3, 3)), (64, (32, 64, 56, 56))])
+@pytest.mark.parametrize(("channels", "shape"), [(512, (8, 512, 7, 7)), (16, (1, 16, 3, 3)), (64, (32, 64, 56, 56)),
+                                                (512, (16, 512, 1, 1))])
 def test_what_suits(channels, shape):
     assert winograd.suits((channels, channels, 3, 3), 1, shape, np.float32)
+
+
+@pytest.mark.parametrize(("side", "suits"), [(1, False), (2, True), (3, True), (5, True)])
+def test_a_weight_gradient_of_tiles_that_are_mostly_empty_goes_another_way(side, suits):
+    assert winograd.suits_weight_grad((16, 16, 3, 3), 1, (99, 16, side, side), np.float32) == suits
 
 
 @pytest.mark.parametrize(("channels", "side", "of_output", "of_weights"), [
