@@ -34,12 +34,14 @@ class TrainLoader:
     cutout    side of a hole in each picture, in pixels; 0: none
     mixup     alpha of the blending of pairs, which turns labels into distributions over `classes`; 0: none
     image_size  side to which every picture is resized first; None: as they are. Crops grow with it
+    start       (side, steps): in the first steps pictures have that side, and shift and cutout shrink with them; None: as later
     Raises InputError if the sizes do not fit, or a label is none of the classes.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, normaliser: Normaliser, *, batch_size: int, seed: int,
                  augment: bool = True, shift: int | None = None, padding: str = "zeros", flip: str = "random", cutout: int = 0,
-                 mixup: float = 0.0, classes: int = 10, image_size: int | None = None) -> None:
+                 mixup: float = 0.0, classes: int = 10, image_size: int | None = None,
+                 start: tuple[int, int] | None = None) -> None:
         _check(images, labels, batch_size)
         if batch_size > len(images):
             raise InputError(f"loader: batch size {batch_size} is above the {len(images)} training pictures; "
@@ -56,6 +58,7 @@ class TrainLoader:
         self._seed = seed
         self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
         self._image_size = image_size or images.shape[2]
+        self._start_size, self._start_steps = start or (self._image_size, 0)
         self._pad = max(1, self._image_size // 8) if shift is None else shift  # He et al. 2015, section 4.2: 4 of 32
         self._reflect, self._alternating = padding == "reflect", flip == "alternating"
         if not 0 <= self._pad < self._image_size:
@@ -79,27 +82,36 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        share, drawn = self._draw(t, pick)
-        there = to_device_at_once({"images": resize(self._images[pick], self._image_size), "labels": self._labels[pick], **drawn})
+        size = self._start_size if t <= self._start_steps else self._image_size
+        pad, hole = self._scaled(self._pad, size), self._scaled(self._cutout, size)
+        share, drawn = self._draw(t, pick, size, pad)
+        there = to_device_at_once({"images": resize(self._images[pick], size), "labels": self._labels[pick], **drawn})
         x, labels = self._normaliser(there["images"]), there["labels"]
         if "windows" in there:
-            x = take_windows(x, there["windows"], self._pad, reflect=self._reflect)
+            x = take_windows(x, there["windows"], pad, reflect=self._reflect)
         if "centres" in there:
-            x = blank_squares(x, there["centres"], self._cutout)
+            x = blank_squares(x, there["centres"], hole)
         if "pairs" in there:
             x, labels = blend(x, labels, share, there["pairs"], self._classes)
         return x, labels
 
-    def _draw(self, t: int, pick: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
-        """What is random in step t: the share of mixup, and integers for every picture of `pick`, the places of the batch's."""
+    def _scaled(self, length: int, size: int) -> int:
+        """A length in pixels of a picture, in one of that size; 0 stays 0."""
+        return length and max(1, round(length * size / self._image_size))
+
+    def _draw(self, t: int, pick: np.ndarray, size: int, pad: int) -> tuple[float, dict[str, np.ndarray]]:
+        """What is random in step t: the share of mixup, and integers for every picture of `pick`, the places of the batch's.
+
+        size: side of the pictures; pad: pixels by which a crop may move
+        """
         share, drawn, count = 1.0, {}, len(pick)
         if self._augment:
-            drawn["windows"] = draw_windows(generator(self._seed, t, "augment"), count, self._pad)
+            drawn["windows"] = draw_windows(generator(self._seed, t, "augment"), count, pad)
             if self._alternating:
                 epoch, whole_run = (t - 1) // self.steps_per_epoch, generator(self._seed, 0, "flip")
                 drawn["windows"][2] = alternating_mirrors(whole_run, len(self._images), epoch)[pick]
         if self._cutout:
-            drawn["centres"] = draw_centres(generator(self._seed, t, "cutout"), count, self._image_size, self._image_size)
+            drawn["centres"] = draw_centres(generator(self._seed, t, "cutout"), count, size, size)
         if self._mixup:
             share, drawn["pairs"] = draw_pairs(generator(self._seed, t, "mixup"), count, self._mixup)
         return share, drawn

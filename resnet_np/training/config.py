@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_np.models import parse_name
+from resnet_np.models.checkpoint import LARGEST_IMAGE
 from resnet_np.models.resnet_imagenet import BOTTLENECKS
 from resnet_np.training.recipe import Recipe, option, refuse
 
@@ -36,6 +37,10 @@ class Config(Recipe):
         1.0, "learning rate of batch norm's biases, times --lr; their weight decay is divided by it (Jordan 2024: 64)"
     )
     muon: float = option(0.0, "learning rate at its highest of convolutions, by Muon (Jordan 2024: 0.24); 0: by SGD, as the rest")
+    start_size: int = option(
+        0, "progressive resizing: side in pixels of the pictures of the first steps, which are quicker for it (Howard 2018); 0: none"
+    )
+    start_share: float = option(0.0, "share of the steps that --start-size is for")
     zero_gamma: bool = option(False, "of resnet18 ... 152: start every block as its shortcut (Goyal 2017)")
 
     def __post_init__(self) -> None:
@@ -51,6 +56,11 @@ class Config(Recipe):
             refuse("bias_rate", self.bias_rate, "a number above 0")
         if not 0 <= self.muon < math.inf:
             refuse("muon", self.muon, "a number of at least 0")
+        if self.start_size < 0 or self.start_size > LARGEST_IMAGE:
+            refuse("start_size", self.start_size, f"a whole number of at most {LARGEST_IMAGE:,}, or 0")
+        if not 0 <= self.start_share < 1 or bool(self.start_size) != bool(self.start_share):
+            wanted = "a number above 0 and below 1" if self.start_size else "it to be left out, or --start-size"
+            refuse("start_share", self.start_share, wanted)
         if self.width < 0:
             refuse("width", self.width, "a whole number of at least 0")
 

@@ -19,6 +19,7 @@ from resnet_np import backend
 from resnet_np.data import CIFAR10, TrainLoader, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import build
+from resnet_np.models.resnet_fast import SMALLEST
 from resnet_np.models.summary import summarise
 from resnet_np.training import novelty
 from resnet_np.training.config import Config, preset
@@ -97,14 +98,20 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
     workspace, rng, steps = Workspace(), np.random.default_rng(0), itertools.count(1)
     images = rng.integers(0, 256, (config.batch_size, 3, image_size, image_size), np.uint8)
     labels = rng.integers(0, classes, len(images))
-    loader = TrainLoader(images, labels, CIFAR10, batch_size=len(images), seed=0, classes=classes, **augmentation(config))
     few = evaluation_batch(image_size)
 
-    def train() -> None:
-        t = next(steps)
-        with workspace:
-            x, targets = loader.batch(t)
-        read([training_step(net, optimiser, x, targets, lr=1e-3, workspace=workspace, rng=generator(0, t, "dropout"))])
+    def train(size: int) -> float:
+        """Seconds of a step with pictures of that size."""
+        loader = TrainLoader(images, labels, CIFAR10, batch_size=len(images), seed=0, classes=classes, image_size=size,
+                             **augmentation(config))
+
+        def step() -> None:
+            t = next(steps)
+            with workspace:
+                x, targets = loader.batch(t)
+            read([training_step(net, optimiser, x, targets, lr=1e-3, workspace=workspace, rng=generator(0, t, "dropout"))])
+
+        return _seconds(step)
 
     def evaluate() -> None:
         with workspace:
@@ -112,7 +119,10 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
                 net.forward(x, training=False)
         backend.wait()
 
-    return Speed(_seconds(train) / len(images), _seconds(evaluate) / min(few, len(images)))
+    step = train(image_size)
+    if share := config.start_share:
+        step += share * (train(config.start_size) - step)
+    return Speed(step / len(images), _seconds(evaluate) / min(few, len(images)))
 
 
 def _seconds(action: Callable[[], None]) -> float:
@@ -191,10 +201,14 @@ def config_of(
 ) -> Config:
     """Preset `fast` as that recipe has it, with the user's changes.
 
-    Where pictures are fewer than CIFAR-10's, batches are smaller, so that an epoch has as many steps, down to `SMALL_BATCH`, and to
-    a tenth of the pictures; where pictures are large, a batch has as many pixels. The learning rate goes with it.
+    Sizes are for pictures of 32 pixels a side, and grow with them. Where pictures are fewer than CIFAR-10's, batches are smaller, so
+    that an epoch has as many steps, down to `SMALL_BATCH`, and to a tenth of the pictures; where pictures are large, a batch has as
+    many pixels. The learning rate goes with it.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
+    if config.start_size and "start_size" not in changes:
+        size = max(SMALLEST, round(config.start_size * image_size / 32))
+        config = replace(config, start_size=size) if size < image_size else replace(config, start_size=0, start_share=0.0)
     few = max(config.batch_size * count.training // TRAINING, min(SMALL_BATCH, count.training // 10))
     batch = max(SMALLEST_BATCH, min(config.batch_size, few, config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:

@@ -55,6 +55,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         f"recipe     {config.preset}, seed {config.seed}: {run.total:,} steps of {run.batch_size} pictures, learning rate up to "
         f"{config.lr:g} ({config.schedule})"
     )
+    if run.start_steps:
+        say(f"           the first {run.start_steps:,} steps with pictures of {run.start_size}x{run.start_size} pixels")
     if run.batch_size < config.batch_size:
         say(f"           a batch is the whole training set, which is smaller than --batch-size {config.batch_size}")
     say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay}){_optimisation(config)}")
@@ -101,11 +103,29 @@ def compiling_announced(say: Callable[[str], None]) -> Iterator[None]:
 
 def forecast(run: Run, say: Callable[[str], None]) -> None:
     """Time a few steps of a twin of the net, which also compiles the kernels, and say how long the run will take."""
+    left = run.total - run.progress.step
+    quick = max(0, run.start_steps - run.progress.step)  # steps with smaller pictures
+    step = _trial(run, run.start_steps + 1, left)
+    training = step * (left - quick) + (_trial(run, 1, left) * quick if quick else 0.0)
+    if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
+        from resnet_np.kernels import compile
+
+        compile.note_warm(run.config.precision)
+    picture = step * EVALUATION_SHARE / run.batch_size
+    validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
+    testing = (1 + run.config.views) * len(run.pictures.test_images) * (run.trunk_seconds or picture)  # the last, and those kept
+    describing = 2 * (min(novelty.MOST, len(run.train)) + min(novelty.MOST_HELD_OUT, len(run.validation)))
+    total = training + validating + testing + describing * (run.trunk_seconds or picture)
+    rate = run.batch_size * left / training if left else run.batch_size / step
+    say(f"forecast   {duration(total)}, validation and test included: {left:,} steps at {rate:.0f} images/s")
+
+
+def _trial(run: Run, t: int, left: int) -> float:
+    """Seconds of a step like step t, of a twin of the net; left: the run's steps, of which a tenth is tried, three at least."""
     net = copy.deepcopy(run.learner)
     optimiser, workspace = optimiser_of(run.config, net.named_parameters(), rates={}, decays={}), Workspace()
-    x, labels = run.loader.batch(1)
+    x, labels = run.loader.batch(t)
     seconds: list[float] = []
-    left = run.total - run.progress.step
     least, most = TRIAL_STEPS
     most = min(most, max(least, left // 10))  # a run of few steps should not wait for as many
     while len(seconds) < least or len(seconds) < most and sum(seconds[1:]) < TRIAL_SECONDS:  # the first one compiles
@@ -114,17 +134,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
             net, optimiser, x, labels, lr=1e-3, workspace=workspace, rng=generator(run.config.seed, 0, "dropout"))
         read([result])  # on the device: wait for it
         seconds.append(time.perf_counter() - start)
-    if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
-        from resnet_np.kernels import compile
-
-        compile.note_warm(run.config.precision)
-    step = min(seconds)
-    picture = step * EVALUATION_SHARE / run.batch_size
-    validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
-    testing = (1 + run.config.views) * len(run.pictures.test_images) * (run.trunk_seconds or picture)  # the last, and those kept
-    describing = 2 * (min(novelty.MOST, len(run.train)) + min(novelty.MOST_HELD_OUT, len(run.validation)))
-    total = step * left + validating + testing + describing * (run.trunk_seconds or picture)
-    say(f"forecast   {duration(total)}, validation and test included: {left:,} steps at {run.batch_size / step:.0f} images/s")
+    return min(seconds)
 
 
 def epoch_line(record: dict[str, Any], epochs: int, *, kept: bool) -> str:

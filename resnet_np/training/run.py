@@ -84,6 +84,8 @@ class Run:
         self.train = train
         self.batch_size = min(config.batch_size, len(train))  # pictures per step
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
+        self.total = config.total_steps(len(train) // self.batch_size)
+        self.start_size, self.start_steps = self._start()
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         arithmetic.check_training(config.precision)
         self.net, self.normaliser = self._begin(images)
@@ -99,13 +101,26 @@ class Run:
             seed=config.seed,
             classes=len(pictures.classes),
             image_size=self.image_size,
+            start=(self.start_size, self.start_steps),
             **augmentation(config),
         )
-        self.total = config.total_steps(self.loader.steps_per_epoch)
         self.rate = config.learning_rates(self.total)
         self.optimiser = optimiser_of(config, self.net.named_parameters(), rates=self._rates(), decays=self._decays())
         self.lookahead = Lookahead(net_arrays(self.net), every=config.lookahead, total=self.total) if config.lookahead else None
         self.progress = Progress()
+
+    def _start(self) -> tuple[int, int]:
+        """The side of the pictures of the first steps, and how many steps these are; none in most recipes."""
+        size, share = (getattr(self.config, name, 0) for name in ("start_size", "start_share"))
+        if not size:
+            return self.image_size, 0
+        if size >= self.image_size:
+            raise InputError(f"--start-size: got {size}, expected less than the {self.image_size} pixels of the later pictures; "
+                             "leave it out, or give a larger --image-size")
+        if self.config.normaliser == "per-pixel":
+            raise InputError(f"--start-size: pictures of {size} pixels, but --normaliser per-pixel subtracts a mean picture of "
+                             f"{self.image_size}; leave one of them out")
+        return size, round(share * self.total)
 
     def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
         """The net before the first step, and how pictures are normalised."""
@@ -117,6 +132,7 @@ class Run:
         normaliser = self._measured(images)
         if isinstance(net.stem, WhitenedStem):
             check_image_size(config.model, self.image_size)
+            check_image_size(config.model, self.start_size, "--start-size")
             few = max(10, WHITENING * 32**2 // self.image_size**2)  # as many patches of larger pictures
             net.stem.whiten(normaliser(resize(images[:few], self.image_size)))
         return net, normaliser
@@ -286,11 +302,11 @@ def augmentation(config: Recipe) -> dict[str, Any]:
             "cutout": config.cutout, "mixup": config.mixup}
 
 
-def check_image_size(model: str, image_size: int) -> None:
+def check_image_size(model: str, image_size: int, option: str = "--image-size") -> None:
     """Raises InputError if pictures are too small for the pools of a fast net."""
     if parse_name(model).family == "fast" and image_size < SMALLEST:
-        raise InputError(f"--image-size: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
-                         "--image-size 32, or another --model")
+        raise InputError(f"{option}: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
+                         f"{option} {2 * SMALLEST - 1 if option == '--start-size' else 32}, or another --model")
 
 
 def evaluation_batch(image_size: int) -> int:

@@ -109,7 +109,8 @@ def test_the_largest_pixel_wins_and_of_equals_the_first(backend, dtype):
     out, winners, dx = run_max(x, np.array([[4, 5, 6, 7]], dtype))
     np.testing.assert_array_equal(out, [[3, -2, np.nan, -np.inf]])
     np.testing.assert_array_equal(winners, [[1, 0, 2, 0]])
-    np.testing.assert_array_equal(dx.reshape(4, 6), [[0, 4, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0], [0, 0, 6, 0, 0, 0], [7, 0, 0, 0, 0, 0]])
+    expected = [[0, 4, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0], [0, 0, 6, 0, 0, 0], [7, 0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(dx.reshape(4, 6), expected)
 
 
 @pytest.mark.nojit

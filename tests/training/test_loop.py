@@ -116,13 +116,15 @@ def test_a_stopped_run_resumes_to_the_same_bits(recipe, pictures, tmp_path, monk
 
 @pytest.mark.nojit
 def test_a_fast_net_stopped_within_an_epoch_resumes_to_the_same_bits(recipe, pictures, tmp_path, monkeypatch):
-    """Slow weights, Muon's velocities, alternating flips and the whitening are those of the run, not of the session."""
-    fast = preset("fast", width=24, epochs=2, batch_size=16, lr=0.01, image_size=16, lookahead=3)
+    """Slow weights, Muon's velocities, alternating flips, the whitening and the small pictures of the first steps are those of the
+    run, not of the session."""
+    fast = preset("fast", width=24, epochs=2, batch_size=16, lr=0.01, image_size=16, lookahead=3, start_size=9, start_share=0.8)
     with RunFolder.open(tmp_path / "whole", resume=False) as whole:
         result, lines = run(fast, pictures, whole)
     assert 0 <= result["test_accuracy_views"] <= 1 and any("six views" in line for line in lines)
     how = "convolutions by Muon up to 0.24, biases of batch norm 64 times as fast, averaged every 3 steps"
     assert any(how in line for line in lines)
+    assert any("the first 6 steps with pictures of 9x9 pixels" in line for line in lines)
     stop_at_step(monkeypatch, 5)
     with RunFolder.open(tmp_path / "halved", resume=False) as halved, pytest.raises(KeyboardInterrupt):
         run(fast, pictures, halved)
@@ -369,3 +371,31 @@ def test_a_forecast_tries_a_tenth_of_the_run_at_most(recipe, pictures, folder, m
     with backend.using("numpy"), pytest.raises(KeyboardInterrupt):
         run(recipe(epochs=epochs, augment=False), pictures, folder)
     assert len(tried) == steps
+
+
+@pytest.mark.nojit
+def test_a_forecast_tries_both_sizes_of_pictures(recipe, pictures, folder, monkeypatch):
+    """Seven steps of twelve are with pictures of 8 pixels; a step takes as many seconds as a row has pixels."""
+    config, seconds = recipe(epochs=3, image_size=16, start_size=8, start_share=0.6), [0.0]
+
+    def step(net, optimiser, x, *rest, **more):
+        seconds[0] += x.shape[2]
+
+    monkeypatch.setattr(report, "training_step", step)
+    monkeypatch.setattr(report, "read", lambda results: results)
+    monkeypatch.setattr(report, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    started, lines = Run(config, pictures, folder), []
+    for done, mean in ((0, (7 * 8 + 5 * 16) / 12), (5, (2 * 8 + 5 * 16) / 7), (8, 16)):
+        started.progress.step = done
+        report.forecast(started, lines.append)
+        assert lines[-1].endswith(f"{12 - done} steps at {16 / mean:.0f} images/s")
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"start_size": 8}, "--start-size: got 8, expected less than the 8 pixels of the later pictures"),
+    ({"start_size": 4, "normaliser": "per-pixel"}, "--normaliser per-pixel subtracts a mean picture of 8"),
+    ({"start_size": 4, "image_size": 16, "model": "fast8", "width": 24}, "--start-size: fast8 needs pictures of at least 9")])
+def test_small_pictures_that_do_not_fit(recipe, pictures, folder, changes, words):
+    with pytest.raises(InputError, match=words):
+        Run(recipe(start_share=0.5, **changes), pictures, folder)

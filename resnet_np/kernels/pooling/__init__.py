@@ -1,4 +1,4 @@
-"""Pooling: the mean and the largest pixel of a whole map, the largest and the mean of a window; the contract is in `kernels/__init__.py`.
+"""Pooling: mean and largest pixel of a whole map, largest and mean of a window; the contract is in `kernels/__init__.py`.
 
 N image, C channel, H W input, k side of the window, OH OW output; OH = (H + 2 pad - k) // stride + 1.
 """
@@ -21,8 +21,8 @@ def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np
 def global_max_forward(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x (N, C, H, W) -> out (N, C) and the winners, int32 of out's shape: the place h*W + w of the largest pixel in its map.
 
-    Of equal pixels the first wins; a NaN wins against every number. Of maps in bf16 out is float32. The gradient is `max_backward`'s,
-    of one window a map.
+    Of equal pixels the first wins; a NaN wins against every number. Of maps in bf16 out is float32. The gradient is that of
+    `max_backward`, of one window a map.
     """
     return kernels(__name__, x).global_max_forward(x)
 
