@@ -38,7 +38,7 @@ class Config(Recipe):
     )
     muon: float = option(0.0, "learning rate at its highest of convolutions, by Muon (Jordan 2024: 0.24); 0: by SGD, as the rest")
     start_size: int = option(
-        0, "progressive resizing: side in pixels of the pictures of the first steps, which are quicker for it (Howard 2018); 0: none"
+        0, "progressive resizing: side in pixels of the pictures of the first steps, quicker for it (Howard 2018); 0: none"
     )
     start_share: float = option(0.0, "share of the steps that --start-size is for")
     zero_gamma: bool = option(False, "of resnet18 ... 152: start every block as its shortcut (Goyal 2017)")

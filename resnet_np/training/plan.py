@@ -201,7 +201,7 @@ def config_of(
 ) -> Config:
     """Preset `fast` as that recipe has it, with the user's changes.
 
-    Sizes are for pictures of 32 pixels a side, and grow with them. Where pictures are fewer than CIFAR-10's, batches are smaller, so
+    Sizes are for pictures of 32 pixels a side and grow with them. Where pictures are fewer than CIFAR-10's, batches are smaller, so
     that an epoch has as many steps, down to `SMALL_BATCH`, and to a tenth of the pictures; where pictures are large, a batch has as
     many pixels. The learning rate goes with it.
     """
