@@ -19,12 +19,11 @@ from resnet_np import backend
 from resnet_np.data import CIFAR10, TrainLoader, evaluation_batches, generator
 from resnet_np.errors import InputError
 from resnet_np.models import build
-from resnet_np.models.resnet_fast import SMALLEST
 from resnet_np.models.summary import summarise
 from resnet_np.training import novelty
 from resnet_np.training.config import Config, preset
 from resnet_np.training.measured import MEASURED, Measured
-from resnet_np.training.run import augmentation, check_image_size, evaluation_batch, optimiser_of
+from resnet_np.training.run import augmentation, check_image_size, evaluation_batch, optimiser_of, start_size
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
@@ -119,9 +118,9 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
                 net.forward(x, training=False)
         backend.wait()
 
-    step = train(image_size)
-    if share := config.start_share:
-        step += share * (train(config.start_size) - step)
+    step, small = train(image_size), start_size(config, image_size)
+    if small < image_size:
+        step += config.start_share * (train(small) - step)
     return Speed(step / len(images), _seconds(evaluate) / min(few, len(images)))
 
 
@@ -201,14 +200,10 @@ def config_of(
 ) -> Config:
     """Preset `fast` as that recipe has it, with the user's changes.
 
-    Sizes are for pictures of 32 pixels a side and grow with them. Where pictures are fewer than CIFAR-10's, batches are smaller, so
-    that an epoch has as many steps, down to `SMALL_BATCH`, and to a tenth of the pictures; where pictures are large, a batch has as
-    many pixels. The learning rate goes with it.
+    Where pictures are fewer than CIFAR-10's, batches are smaller, so that an epoch has as many steps, down to `SMALL_BATCH`, and to
+    a tenth of the pictures; where pictures are large, a batch has as many pixels. The learning rate goes with it.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
-    if config.start_size and "start_size" not in changes:
-        size = max(SMALLEST, round(config.start_size * image_size / 32))
-        config = replace(config, start_size=size) if size < image_size else replace(config, start_size=0, start_share=0.0)
     few = max(config.batch_size * count.training // TRAINING, min(SMALL_BATCH, count.training // 10))
     batch = max(SMALLEST_BATCH, min(config.batch_size, few, config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:

@@ -111,16 +111,13 @@ class Run:
 
     def _start(self) -> tuple[int, int]:
         """The side of the pictures of the first steps, and how many steps these are; none in most recipes."""
-        size, share = (getattr(self.config, name, 0) for name in ("start_size", "start_share"))
-        if not size:
-            return self.image_size, 0
-        if size >= self.image_size:
-            raise InputError(f"--start-size: got {size}, expected less than the {self.image_size} pixels of the later pictures; "
-                             "leave it out, or give a larger --image-size")
+        size = start_size(self.config, self.image_size)
+        if size == self.image_size:
+            return size, 0
         if self.config.normaliser == "per-pixel":
-            raise InputError(f"--start-size: pictures of {size} pixels, but --normaliser per-pixel subtracts a mean picture of "
+            raise InputError(f"--start-scale: pictures of {size} pixels, but --normaliser per-pixel subtracts a mean picture of "
                              f"{self.image_size}; leave one of them out")
-        return size, round(share * self.total)
+        return size, round(cast(Config, self.config).start_share * self.total)
 
     def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
         """The net before the first step, and how pictures are normalised."""
@@ -132,7 +129,6 @@ class Run:
         normaliser = self._measured(images)
         if isinstance(net.stem, WhitenedStem):
             check_image_size(config.model, self.image_size)
-            check_image_size(config.model, self.start_size, "--start-size")
             few = max(10, WHITENING * 32**2 // self.image_size**2)  # as many patches of larger pictures
             net.stem.whiten(normaliser(resize(images[:few], self.image_size)))
         return net, normaliser
@@ -302,11 +298,19 @@ def augmentation(config: Recipe) -> dict[str, Any]:
             "cutout": config.cutout, "mixup": config.mixup}
 
 
-def check_image_size(model: str, image_size: int, option: str = "--image-size") -> None:
+def start_size(config: Recipe, image_size: int) -> int:
+    """The side of the pictures of the first steps, where the later ones have `image_size`: no smaller than a fast net can take."""
+    if not isinstance(config, Config):
+        return image_size
+    least = SMALLEST if parse_name(config.model).family == "fast" else 1
+    return min(image_size, max(least, round(config.start_scale * image_size)))
+
+
+def check_image_size(model: str, image_size: int) -> None:
     """Raises InputError if pictures are too small for the pools of a fast net."""
     if parse_name(model).family == "fast" and image_size < SMALLEST:
-        raise InputError(f"{option}: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
-                         f"{option} {2 * SMALLEST - 1 if option == '--start-size' else 32}, or another --model")
+        raise InputError(f"--image-size: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
+                         "--image-size 32, or another --model")
 
 
 def evaluation_batch(image_size: int) -> int:

@@ -67,10 +67,10 @@ def test_fast_is_airbenchs_recipe():
     ({"shift": -1}, "--shift: got -1"), ({"lookahead": -1}, "--lookahead: got -1"), ({"model": "fast9"}, "fast8 and fast11"),
     ({"flip": "never"}, "--flip: got never"), ({"muon": -1.0}, "--muon: got -1"), ({"padding": "edge"}, "--padding: got edge"),
     ({"model": "fast8", "shortcut": "B"}, "fast8 has no such choice"),
-    ({"start_size": -1, "start_share": 0.5}, "--start-size: got -1"),
-    ({"start_size": 17}, "--start-share: got 0.0, expected a number"),
-    ({"start_share": 0.5}, "--start-share: got 0.5, expected it to be left out, or --start-size"),
-    ({"start_size": 17, "start_share": 1.0}, "--start-share: got 1.0"),
+    ({"start_scale": 0.0, "start_share": 0.5}, "--start-scale: got 0.0"), ({"start_scale": 1.5}, "--start-scale: got 1.5"),
+    ({"start_scale": 0.5}, "--start-share: got 0.0, expected a number"),
+    ({"start_share": 0.5}, "--start-share: got 0.5, expected it to be left out, or a --start-scale below 1"),
+    ({"start_scale": 0.5, "start_share": 1.0}, "--start-share: got 1.0"),
     ({"precision": "fp16"}, "--precision: got fp16, expected one of float32, bf16"),
 ])
 def test_nonsense_is_refused(changes, words):

@@ -11,7 +11,7 @@ from resnet_np.training.plan import Pictures, Speed
 pytestmark = pytest.mark.nojit
 
 COUNT = Pictures(45_000, 5_000, 10_000)
-SMALL = Measured("small", "fast8", 32, {2: (0.70, 0.72), 8: (0.80,)})
+SMALL = Measured("small", "fast8", 32, {2: (0.70, 0.72), 8: (0.80,)}, {"batch_size": 500, "lr": 0.4})
 LARGE = Measured("large", "fast8", 64, {4: (0.82,), 16: (0.90, 0.92)}, {"muon": 0.1})
 SPEEDS = {"small": Speed(0.001, 0.0003), "large": Speed(0.004, 0.001)}
 
@@ -93,7 +93,7 @@ def test_the_table_says_how_many_runs_there_were():
 def test_a_batch_that_fits_the_pictures(training, size, batch):
     """And the learning rate with it: what a picture moves stays the same."""
     config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
-    assert config.batch_size == batch and config.lr / batch == pytest.approx(0.414 / 500)
+    assert config.batch_size == batch and config.lr / batch == pytest.approx(0.4 / 500)
     wished = plan.config_of(SMALL, Pictures(training, 100, 100), size, {"batch_size": 400})
     assert wished.batch_size == 400
 
@@ -123,3 +123,20 @@ def test_measuring_gives_seconds_a_picture():
 def test_pictures_too_small_for_the_pools():
     with pytest.raises(InputError, match="--image-size: fast8 needs pictures of at least 9 pixels a side, got 8"):
         plan.measure(plan.config_of(SMALL, COUNT, 8), classes=3, image_size=8)
+
+
+def test_small_pictures_are_measured_for_their_share_of_the_steps(monkeypatch):
+    """A second a step, and four with pictures of twice the side, a quarter of the steps; three to evaluate ten pictures."""
+    tiny = Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 10, "start_scale": 0.5, "start_share": 0.75})
+    sizes: list[int] = []
+    monkeypatch.setattr(plan, "training_step", lambda net, optimiser, x, *rest, **more: sizes.append(x.shape[2]))
+    monkeypatch.setattr(plan, "read", lambda results: results)
+
+    def seconds(action):
+        action()
+        return {(12,): 4.0, (12, 6): 1.0}[tuple(sizes)] if action.__name__ == "step" else 3.0
+
+    monkeypatch.setattr(plan, "_seconds", seconds)
+    with backend.using("numpy"):
+        speed = plan.measure(plan.config_of(tiny, COUNT, 12, {"batch_size": 10}), classes=3, image_size=12)
+    assert speed == (pytest.approx((0.75 * 1 + 0.25 * 4) / 10), pytest.approx(3 / 10))
