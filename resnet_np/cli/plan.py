@@ -2,13 +2,13 @@
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnet_np.cli import options as shared
 from resnet_np.cli import runs
 
 if TYPE_CHECKING:
-    from resnet_np.training.plan import Choice, Pictures
+    from resnet_np.training.plan import Choice, Pictures, Speed
 
 HELP = "what accuracy how many minutes buy on this machine: the recipes that `train --minutes` chooses from"
 CIFAR10 = 45_000, 5_000, 10_000  # pictures for training, validation and test
@@ -22,11 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
-    from resnet_np.training import plan, report
+    from resnet_np.training import plan
 
     start, count = time.perf_counter(), plan.Pictures(*CIFAR10)
-    with report.compiling_announced(runs.say):
-        speeds = plan.measure_all(classes=10, image_size=SIDE, count=count)
+    speeds = measured("float32", classes=10, image_size=SIDE, count=count)
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
     print("Accuracies were measured on a copy of CIFAR-10 that went through JPEG, which costs some three points.")
@@ -34,6 +33,22 @@ def run(options: argparse.Namespace) -> None:
           "validation and test included.")
     if options.minutes:
         print(describe(plan.best(speeds, budget(options.minutes, start), count), count, as_measured=True))
+
+
+def measured(precision: str, **arguments: Any) -> dict[str, "Speed"]:
+    """`plan.measure_all` of these arguments; what must be compiled for it is, in float32, by two processes."""
+    from resnet_np import backend
+    from resnet_np.training import plan, report
+
+    with report.compiling_announced(runs.say):
+        if backend.current() != "numba" or precision != "float32":
+            return plan.measure_all(**arguments)
+        from resnet_np.kernels import compile
+
+        compile.get_help("fast")
+        speeds = plan.measure_all(**arguments)
+        compile.note_warm("fast")
+        return speeds
 
 
 def minutes(text: str) -> float:

@@ -57,14 +57,12 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
     """The recipe for so many minutes on this machine and these pictures, which is said."""
     from resnet_np.data import train_validation_split
     from resnet_np.training import plan as planning
-    from resnet_np.training import report
 
     train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
     count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
     size = config.image_size or pictures.train_images.shape[2]
-    with report.compiling_announced(runs.say):
-        speeds = planning.measure_all(classes=len(pictures.classes), image_size=size, count=count,
-                                      seconds=lambda: plan.budget(minutes, start), changes=changes)
+    speeds = plan.measured(config.precision, classes=len(pictures.classes), image_size=size, count=count,
+                           seconds=lambda: plan.budget(minutes, start), changes=changes)
     choice = planning.best(speeds, plan.budget(minutes, start), count, size, changes)
     as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():

@@ -195,27 +195,30 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def is_warm(precision: str = "float32") -> bool:
-    """Whether a training step in that precision was compiled into the cache before."""
+# A step below is a precision, "float32" or "bf16", or "fast": that of a fast net in float32.
+
+
+def is_warm(step: str = "float32") -> bool:
+    """Whether such a training step was compiled into the cache before."""
     folder = cache_folder()
-    return folder is not None and (folder / f"{WARM}-{precision}").exists()
+    return folder is not None and (folder / f"{WARM}-{step}").exists()
 
 
-def note_warm(precision: str = "float32") -> None:
-    """Remember that a whole training step has been compiled."""
+def note_warm(step: str = "float32") -> None:
+    """Remember that such a training step has been compiled, all of it."""
     folder = cache_folder()
     if folder is not None:
         with contextlib.suppress(OSError):
-            (folder / f"{WARM}-{precision}").touch()
+            (folder / f"{WARM}-{step}").touch()
 
 
-def get_help(precision: str = "float32") -> None:
-    """Where a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
-    if is_warm(precision) or cache_folder() is None or threads.count() < 2 or not sys.executable:
+def get_help(step: str = "float32") -> None:
+    """Where such a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
+    if is_warm(step) or cache_folder() is None or threads.count() < 2 or not sys.executable:
         return
     nowhere, packages = subprocess.DEVNULL, Path(__file__).parents[2]  # where -m finds this very package
     with contextlib.suppress(OSError):  # then this process compiles all of it
-        command = [sys.executable, "-m", "resnet_np.kernels.warm", precision]
+        command = [sys.executable, "-m", "resnet_np.kernels.warm", step]
         helper = subprocess.Popen(command, cwd=packages, stdin=nowhere, stdout=nowhere, stderr=nowhere)
         threading.Thread(target=helper.wait, daemon=True).start()  # so that it leaves no zombie
 

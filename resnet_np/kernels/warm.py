@@ -1,4 +1,4 @@
-"""Compile what a training step needs last, in a second process: `python -m resnet_np.kernels.warm PRECISION`, which
+"""Compile what a training step needs last, in a second process: `python -m resnet_np.kernels.warm STEP`, which
 `compile.get_help` starts.
 
 A cold first step compiles some twenty kernels one after the other, in the order of their first call. Numba compiles one at a time
@@ -16,6 +16,7 @@ from resnet_np.kernels.elementwise import bf16 as elementwise_bf16
 from resnet_np.kernels.elementwise import jit as elementwise
 from resnet_np.kernels.fused import bf16 as fused_bf16
 from resnet_np.kernels.linear import jit as linear
+from resnet_np.kernels.pooling import jit as pooling
 from resnet_np.kernels.shortcut import bf16 as shortcut_bf16
 from resnet_np.kernels.shortcut import jit as shortcut
 from resnet_np.precision import rounded
@@ -35,6 +36,19 @@ def float32() -> None:
     linear.backward(x[0, 0], x[0, 0], x[0, 0])
 
 
+def fast() -> None:
+    """The same for a fast net that learns by Muon, whose products are 1x1 convolutions."""
+    x, half, row = (np.zeros(shape, np.float32) for shape in ((1, 16, 8, 8), (1, 16, 4, 4), (1, 16, 1, 8)))
+    w, point, channel = np.zeros((16, 16, 3, 3), np.float32), np.zeros((16, 16, 1, 1), np.float32), np.ones(16, np.float32)
+    conv.forward(row, point, stride=1, pad=0)
+    conv.weight_grad(row, row, w_shape=point.shape, stride=1, pad=0)
+    conv.weight_grad(x, x, w_shape=w.shape, stride=1, pad=1)
+    batchnorm.relu_backward(x, x, channel, channel, channel, channel, frozen=False)
+    elementwise.relu_backward(x, x)
+    pooling.max_backward(half, np.zeros(half.shape, np.int32), x_shape=x.shape)
+    linear.backward(x[0, 0], x[0, 0], x[0, 0])
+
+
 def bf16() -> None:
     """The same of the kernels for maps in bf16."""
     x, wide, half = (rounded(np.zeros(shape, np.float32)) for shape in ((1, 16, 8, 8), (1, 16, 8, 16), (1, 16, 4, 8)))
@@ -49,4 +63,4 @@ def bf16() -> None:
 
 
 if __name__ == "__main__":
-    {"float32": float32, "bf16": bf16}[sys.argv[1]]()
+    {"float32": float32, "bf16": bf16, "fast": fast}[sys.argv[1]]()

@@ -18,8 +18,8 @@ import sys
 from numba.core import event
 import numpy as np
 from resnet_np.kernels import compile
-from resnet_np.models import resnet_cifar
-from resnet_np.optim import SGD
+from resnet_np.models import resnet_cifar, resnet_fast
+from resnet_np.optim import SGD, Muon
 from resnet_np.training import training_step
 from resnet_np.workspace import Workspace
 
@@ -32,10 +32,14 @@ class Compiled(event.Listener):
         pass
 
 event.register("numba:compile", Compiled())
-net = resnet_cifar(8)
-net.precision = sys.argv[1]
-x, labels = np.zeros((4, 3, 32, 32), np.float32), np.zeros(4, np.int64)
-training_step(net, SGD(net.named_parameters()), x, labels, lr=0.1, workspace=Workspace())
+step, labels = sys.argv[1], np.zeros(4, np.int64)
+net = resnet_fast(8, width=32) if step == "fast" else resnet_cifar(8)
+net.precision = "float32" if step == "fast" else step
+parameters = net.named_parameters()
+filters = {name: p for name, p in parameters.items() if step == "fast" and p.data.ndim == 4}
+sgd = SGD({name: p for name, p in parameters.items() if name not in filters})
+optimiser = Muon(filters, sgd, rate=1.0) if filters else sgd
+training_step(net, optimiser, np.zeros((4, 3, 32, 32), np.float32), labels, lr=0.1, workspace=Workspace())
 """
 
 
@@ -44,6 +48,10 @@ BACKWARD = {
                 {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.winograd._add_parts",
                  "conv.winograd._transform_sums", "conv.partials._add_parts", "shortcut.jit._backward", "elementwise.jit._add",
                  "elementwise.jit._relu_backward", "batchnorm.jit._gradients", "linear.jit._backward"}),
+    "fast": ({"conv.winograd._correlate", "pooling.jit._max_forward_2x2"},
+             {"conv.direct._correlate", "conv.direct._weight_grad", "conv.winograd._weight_grad", "conv.winograd._add_parts",
+              "conv.winograd._transform_sums", "conv.partials._add_parts", "batchnorm.jit._gradients", "pooling.jit._max_backward",
+              "elementwise.jit._relu_backward", "linear.jit._backward"}),
     "bf16": ({"batchnorm.bf16._normalise"},
              {"conv.partials._add_parts", "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients",
               "linear.jit._backward"}),
@@ -56,15 +64,15 @@ else:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", BACKWARD)
-def test_what_it_compiled_is_not_compiled_again(tmp_path, precision):
+@pytest.mark.parametrize("step", BACKWARD)
+def test_what_it_compiled_is_not_compiled_again(tmp_path, step):
     """It must call the kernels with the very types of a training step, or nobody would find its work."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_WAIT_POLICY": "passive"}
-    subprocess.run([sys.executable, "-m", "resnet_np.kernels.warm", precision], env=environment, check=True, timeout=300)
-    process = subprocess.run([sys.executable, "-c", STEP, precision], env=environment, capture_output=True, text=True, check=True,
+    subprocess.run([sys.executable, "-m", "resnet_np.kernels.warm", step], env=environment, check=True, timeout=300)
+    process = subprocess.run([sys.executable, "-c", STEP, step], env=environment, capture_output=True, text=True, check=True,
                              timeout=300)
     left = set(process.stdout.split())
-    forward, backward = BACKWARD[precision]
+    forward, backward = BACKWARD[step]
     assert forward <= left  # somebody was listening
     assert not left & backward
 
@@ -81,7 +89,7 @@ def test_help_is_asked_for_where_it_helps(monkeypatch, warm, threads, helpers):
             pass
 
     monkeypatch.setattr(compile.subprocess, "Popen", Helper)
-    monkeypatch.setattr(compile, "is_warm", lambda precision: warm)
+    monkeypatch.setattr(compile, "is_warm", lambda step: warm)
     monkeypatch.setattr(compile.numba, "get_num_threads", lambda: threads)
     compile.get_help("bf16")
     assert started == [["-m", "resnet_np.kernels.warm", "bf16"]] * helpers
@@ -91,7 +99,7 @@ def test_without_help_it_goes_on_alone(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no more processes")
 
-    monkeypatch.setattr(compile, "is_warm", lambda precision: False)
+    monkeypatch.setattr(compile, "is_warm", lambda step: False)
     monkeypatch.setattr(compile.subprocess, "Popen", refuse)
     compile.get_help()
 
