@@ -161,7 +161,8 @@ def race(seeds):
                 validation = run.evaluate(
                     run.net, pictures.train_images[held_back], pictures.train_labels[held_back], views=6)
                 last = losses[-run.loader.steps_per_epoch:]
-                yield {"name": name, "recipe": common | changes, "seed": seed, "training_seconds": round(seconds),
+                yield {"name": name, "recipe": common | changes, "pool": run.net.architecture["pool"], "seed": seed,
+                       "training_seconds": round(seconds),
                        "images_per_second": round(run.total * run.batch_size / seconds), "last_epoch_loss": sum(last) / len(last),
                        "validation_accuracy": validation.top1, "validation_accuracy_views": validation.top1_views}
 

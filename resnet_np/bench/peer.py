@@ -122,7 +122,8 @@ class FastNet(nn.Module):
                 setattr(block, f"bn{number}", self._norm(filters))
             self.add_module(f"layer{stage}", nn.Sequential(nn.Sequential(entrance), block))
             channels = filters
-        self.pool, self.fc = nn.AdaptiveMaxPool2d(1), nn.Linear(channels, architecture["classes"])
+        pool = nn.AdaptiveMaxPool2d if architecture["pool"] == "max" else nn.AdaptiveAvgPool2d
+        self.pool, self.fc = pool(1), nn.Linear(channels, architecture["classes"])
 
     @staticmethod
     def _norm(channels: int) -> nn.BatchNorm2d:

@@ -8,6 +8,7 @@ from resnet_np.cli import options as shared
 from resnet_np.cli import runs
 
 if TYPE_CHECKING:
+    from resnet_np.training import Config
     from resnet_np.training.plan import Choice, Pictures, Speed
 
 HELP = "what accuracy how many minutes buy on this machine: the recipes that `train --minutes` chooses from"
@@ -22,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
-    from resnet_np.training import plan
+    from resnet_np.training import plan, preset
 
     start, count = time.perf_counter(), plan.Pictures(*CIFAR10)
-    speeds = measured("float32", classes=10, image_size=SIDE, count=count)
+    speeds = measured(preset("fast"), classes=10, image_size=SIDE, count=count)
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
     print("Accuracies were measured on a copy of CIFAR-10 that went through JPEG, which costs some three points.")
@@ -35,19 +36,20 @@ def run(options: argparse.Namespace) -> None:
         print(describe(plan.best(speeds, budget(options.minutes, start), count), count, as_measured=True))
 
 
-def measured(precision: str, **arguments: Any) -> dict[str, "Speed"]:
-    """`plan.measure_all` of these arguments; what must be compiled for it is, in float32, by two processes."""
+def measured(config: "Config", **arguments: Any) -> dict[str, "Speed"]:
+    """`plan.measure_all` of these arguments; what must be compiled for it is compiled by two processes. config: one such recipe."""
     from resnet_np import backend
     from resnet_np.training import plan, report
+    from resnet_np.training.run import compiled_as
 
     with report.compiling_announced(runs.say):
-        if backend.current() != "numba" or precision != "float32":
+        if backend.current() != "numba":
             return plan.measure_all(**arguments)
         from resnet_np.kernels import compile
 
-        compile.get_help("fast")
+        compile.get_help(compiled_as(config))
         speeds = plan.measure_all(**arguments)
-        compile.note_warm("fast")
+        compile.note_warm(compiled_as(config))
         return speeds
 
 

@@ -50,7 +50,19 @@ def _start(options: argparse.Namespace, start: float) -> None:
     with RunFolder.open(path, resume=False) as folder:
         if options.minutes:
             config = _chosen(options.minutes, start, config, changes, pictures)
-        runs.carry_out(Run(config, pictures, folder), options, forecast=not options.minutes)
+        run = Run(config, pictures, folder)
+        if config.preset == "fast" and not options.minutes:
+            _caution(config, len(run.train))
+        runs.carry_out(run, options, forecast=not options.minutes)
+
+
+def _caution(config: "Config", count: int) -> None:
+    """Say so where batches that were chosen for CIFAR-10 leave few steps to fewer pictures."""
+    from resnet_np.training.plan import fitting_batch
+
+    if (fits := fitting_batch(config.batch_size, count)) < config.batch_size:
+        runs.say(f"caution    {count:,} training pictures make few batches of {config.batch_size:,}; worth trying: "
+                 f"--batch-size {fits} --lr {config.lr * fits / config.batch_size:.3g}")
 
 
 def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, Any], pictures: Any) -> "Config":
@@ -61,7 +73,7 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
     train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
     count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
     size = config.image_size or pictures.train_images.shape[2]
-    speeds = plan.measured(config.precision, classes=len(pictures.classes), image_size=size, count=count,
+    speeds = plan.measured(config, classes=len(pictures.classes), image_size=size, count=count,
                            seconds=lambda: plan.budget(minutes, start), changes=changes)
     choice = planning.best(speeds, plan.budget(minutes, start), count, size, changes)
     as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT

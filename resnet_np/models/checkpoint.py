@@ -212,6 +212,8 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     _check_metadata(metadata)
     if (family := architecture.pop("family")) not in FAMILIES:
         raise CheckpointError(f"expected a net of the family {' or '.join(FAMILIES)}, it holds one of {family!r}")
+    if family == "resnet_fast":
+        architecture.setdefault("pool", "mean")  # the only one that there was when checkpoints did not name it
     class_names = header["class_names"]
     _check_class_names(class_names)
     if len(class_names) != architecture["classes"]:

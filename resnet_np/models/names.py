@@ -91,7 +91,7 @@ def describe(net: ResNet) -> str:
         if a["depth"] in imagenet.BOTTLENECKS:
             details.append(f"stride on the {a['stride_in']}")
     elif a["family"] == "resnet_fast":
-        details.append("whitened, three wide stages")
+        details.append("whitened, three wide stages" + (", features are means" if a["pool"] == "mean" else ""))
     elif a["shortcut"] == "none":
         details.append("no shortcuts")
     else:

@@ -10,6 +10,8 @@ it, and the head. The parts are those of airbench (Jordan 2024, arXiv 2404.00498
 here every stage has its shortcut, ReLU stands for GELU, and the head starts as those of the other nets here.
 """
 
+from typing import Literal
+
 from resnet_np.data.randomness import generator
 from resnet_np.errors import InputError
 from resnet_np.layers import (
@@ -30,11 +32,13 @@ from resnet_np.models.resnet import ResNet
 WIDTH = 64  # filters of the first stage
 DEEPEST = 32  # a typing error must not fill the memory
 SMALLEST = 9  # pixels a side, of which three pools leave one
+POOLS: dict[str, Literal["avgpool", "globalmaxpool"]] = {"max": "globalmaxpool", "mean": "avgpool"}
 SCALE = 1 / 9  # of the features, in place of the logits (Jordan 2024, section 3.1)
 
 
 def resnet_fast(
-    depth: int = 8, *, width: int = WIDTH, dropout: float = 0.0, classes: int = 10, fused: bool = True, seed: int = 0
+    depth: int = 8, *, width: int = WIDTH, dropout: float = 0.0, classes: int = 10, fused: bool = True,
+    pool: Literal["max", "mean"] = "max", seed: int = 0,
 ) -> ResNet:
     """A fresh fast net in float32; convolutions start as the identity, the rest of their filters random from `seed`.
 
@@ -44,10 +48,11 @@ def resnet_fast(
     depth     3n+2: 8, 11, 14 ...
     width     filters of the first stage; the other two have four times as many
     dropout   share of the pooled features that is dropped in training
+    pool      what of each last map is a feature: its largest pixel, or the mean
     fused     convolution, batch norm, addition and ReLU in fewer sweeps over memory: faster, and other last bits
     Raises InputError for anything else.
     """
-    parameter_count(depth, width=width, dropout=dropout, classes=classes, fused=fused)
+    parameter_count(depth, width=width, dropout=dropout, classes=classes, fused=fused, pool=pool)
     rng = generator(seed, 0, "init")
     stem = (FusedWhitenedStem if fused else WhitenedStem)(WHITENED, rng=rng)
     sequential, block = (FusedSequential, FusedIdentityBlock) if fused else (Sequential, IdentityBlock)
@@ -58,18 +63,21 @@ def resnet_fast(
         stages[f"layer{stage + 1}"] = Sequential(**{
             "0": pooled_entrance(sequential, channels, filters, rng=rng), "1": block(filters, depth // 3 - 1, rng=rng)})
         channels = filters
-    architecture = {"family": "resnet_fast", "depth": depth, "width": width, "dropout": dropout, "classes": classes, "fused": fused}
-    return ResNet(architecture, stem, stages, channels, rng, pool="globalmaxpool", scale=SCALE)
+    architecture = {"family": "resnet_fast", "depth": depth, "width": width, "dropout": dropout, "classes": classes, "fused": fused,
+                    "pool": pool}
+    return ResNet(architecture, stem, stages, channels, rng, pool=POOLS[pool], scale=SCALE)
 
 
 def parameter_count(
-    depth: int, *, width: int = WIDTH, dropout: float = 0.0, classes: int = 10, fused: bool = True
+    depth: int, *, width: int = WIDTH, dropout: float = 0.0, classes: int = 10, fused: bool = True, pool: str = "max"
 ) -> int:
     """Of the net that these arguments of `resnet_fast` describe, which is not built. Raises InputError as that does."""
     if isinstance(depth, bool) or not isinstance(depth, int):
         raise InputError(f"resnet_fast: depth is {depth!r}, expected a whole number, 3n+2")
     check_depth("resnet_fast: depth", depth, "")
     check_arguments("resnet_fast", width=width, dropout=dropout, classes=classes, fused=fused)
+    if pool not in POOLS:
+        raise InputError(f"resnet_fast: pool is {pool!r}, expected one of {', '.join(POOLS)}")
     if width < 2 * 3 * WHITENED * WHITENED:
         raise InputError(f"resnet_fast: width is {width}, expected at least {2 * 3 * WHITENED * WHITENED}, the stem's channels, "
                          "which the first stage hands on")

@@ -17,7 +17,7 @@ from resnet_np.optim.sgd import SGD, check_alike
 
 MOMENTUM = 0.6  # weight of the old velocity in the new one, a step
 STEPS = 3  # of Newton and Schulz: singular values come out between 0.5 and 1.2 or so, which is near enough
-ROW = 8  # pixels in whole numbers of which a row is, if it can be: for them there are kernels that read it without turning it
+ROW = 8  # pixels, a multiple of which a row has if it can: direct.py reads such rows where they lie
 # The quintic polynomial a s + b s^3 + c s^5 that pulls small singular values up fastest (Jordan 2024)
 A, B, C = 3.4445, -4.7750, 2.0315
 
@@ -98,7 +98,7 @@ def _norm(array: np.ndarray) -> np.ndarray:
 
 
 def _pictures(x: np.ndarray) -> np.ndarray:
-    """x (M, K) -> (n, M, 1, K / n): as many pictures as a 3x3 filter has taps, where that divides K into rows of whole vectors."""
+    """x (M, K) -> (n, M, 1, K / n): nine pictures, a tap of a 3x3 filter each, or fewer, of rows of whole ROWs."""
     counts = [count for count in (9, 8, 4, 2, 1) if x.shape[1] % count == 0]
     count = next((count for count in counts if x.shape[1] // count % ROW == 0), counts[0])
     return namespace(x).ascontiguousarray(x.reshape(len(x), count, -1).transpose(1, 0, 2)[:, :, None])

@@ -37,7 +37,7 @@ class Config(Recipe):
     )
     muon: float = option(0.0, "learning rate at its highest of convolutions, by Muon (Jordan 2024: 0.24); 0: by SGD, as the rest")
     start_scale: float = option(
-        1.0, "progressive resizing: side of the first steps' pictures, as a share of the later ones' (Howard 2018: 0.5); 1: none"
+        1.0, "progressive resizing: side of the first steps' pictures, as a share of the later ones' (Howard 2018); 1: none"
     )
     start_share: float = option(0.0, "share of the steps that --start-scale is for")
     zero_gamma: bool = option(False, "of resnet18 ... 152: start every block as its shortcut (Goyal 2017)")
@@ -57,9 +57,8 @@ class Config(Recipe):
             refuse("muon", self.muon, "a number of at least 0")
         if not 0 < self.start_scale <= 1:
             refuse("start_scale", self.start_scale, "a number above 0, at most 1")
-        if not 0 <= self.start_share < 1 or (self.start_scale < 1) != (self.start_share > 0):
-            refuse("start_share", self.start_share,
-                   "a number above 0 and below 1" if self.start_scale < 1 else "it to be left out, or a --start-scale below 1")
+        if not 0 <= self.start_share < 1 or self.start_scale < 1 and not self.start_share:
+            refuse("start_share", self.start_share, "a number above 0 and below 1")
         if self.width < 0:
             refuse("width", self.width, "a whole number of at least 0")
 

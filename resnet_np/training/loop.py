@@ -18,7 +18,7 @@ from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import arithmetic, diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
 from resnet_np.training.provenance import Pictures
-from resnet_np.training.run import Run
+from resnet_np.training.run import Run, compiled_as
 from resnet_np.training.run_folder import RunFolder
 from resnet_np.training.step import StepResult, read
 from resnet_np.viz.curves import curves
@@ -66,7 +66,7 @@ def _to_the_end(run: Run, say: Callable[[str], None], progress: bool, forecast: 
     if backend.current() == "numba" and forecast:  # else whoever has measured the machine has compiled, too
         from resnet_np.kernels import compile
 
-        compile.get_help(config.precision)
+        compile.get_help(compiled_as(config))
     run.prepare(say)
     if forecast:
         report.forecast(run, say)
@@ -110,8 +110,8 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
 
 def _out_of_patience(run: Run) -> bool:
     """Early stopping: whether the kept epoch is long past. Prechelt 1998, "Early stopping - but when?"."""
-    done = len(run.progress.records)
-    return bool(done) and 0 < run.config.early_stopping <= done - _kept_epoch(run)
+    done, begun = len(run.progress.records), run.start_steps // run.loader.steps_per_epoch  # epochs of small pictures do not count
+    return bool(done) and 0 < run.config.early_stopping <= done - max(_kept_epoch(run), begun)
 
 
 def _kept_epoch(run: Run) -> int:

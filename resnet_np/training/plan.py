@@ -6,6 +6,7 @@ second each net learns from is measured here, and the table says what came of so
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
 
     def train(size: int) -> float:
         """Seconds of a step with pictures of that size."""
-        loader = TrainLoader(images, labels, CIFAR10, batch_size=len(images), seed=0, classes=classes, image_size=size,
+        loader = TrainLoader(images, labels, CIFAR10, batch_size=len(images), seed=0, classes=classes, start=(size, sys.maxsize),
                              **augmentation(config))
 
         def step() -> None:
@@ -204,11 +205,16 @@ def config_of(
     a tenth of the pictures; where pictures are large, a batch has as many pixels. The learning rate goes with it.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
-    few = max(config.batch_size * count.training // TRAINING, min(SMALL_BATCH, count.training // 10))
-    batch = max(SMALLEST_BATCH, min(config.batch_size, few, config.batch_size * 32**2 // image_size**2))
+    batch = max(SMALLEST_BATCH, min(fitting_batch(config.batch_size, count.training), config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:
         return config
     return replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)
+
+
+def fitting_batch(batch_size: int, pictures: int) -> int:
+    """What batches of that size, meant for CIFAR-10, become where there are so many training pictures."""
+    few = max(batch_size * pictures // TRAINING, min(SMALL_BATCH, pictures // 10))
+    return max(min(SMALLEST_BATCH, batch_size), min(batch_size, few))
 
 
 def _shortened(config: Config, epochs: float, count: Pictures) -> Config:

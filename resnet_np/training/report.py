@@ -14,7 +14,7 @@ from resnet_np.models.summary import summarise
 from resnet_np.optim.selection import standard_error
 from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.recipe import Recipe
-from resnet_np.training.run import Run, optimiser_of
+from resnet_np.training.run import Run, compiled_as, optimiser_of
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 
@@ -110,7 +110,7 @@ def forecast(run: Run, say: Callable[[str], None]) -> None:
     if backend.current() == "numba" and run.learner is run.net:  # a part of it does not need all kernels
         from resnet_np.kernels import compile
 
-        compile.note_warm(run.config.precision)
+        compile.note_warm(compiled_as(run.config))
     picture = step * EVALUATION_SHARE / run.batch_size
     validating = -(-left // run.loader.steps_per_epoch) * len(run.validation) * picture
     testing = (1 + run.config.views) * len(run.pictures.test_images) * (run.trunk_seconds or picture)  # the last, and those kept

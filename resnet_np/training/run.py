@@ -116,8 +116,8 @@ class Run:
             return size, 0
         if self.config.normaliser == "per-pixel":
             raise InputError(f"--start-scale: pictures of {size} pixels, but --normaliser per-pixel subtracts a mean picture of "
-                             f"{self.image_size}; leave one of them out")
-        return size, round(cast(Config, self.config).start_share * self.total)
+                             f"{self.image_size}; pass --start-scale 1, or leave --normaliser out")
+        return size, min(round(cast(Config, self.config).start_share * self.total), self.total - 1)
 
     def _begin(self, images: np.ndarray) -> tuple[ResNet, Normaliser]:
         """The net before the first step, and how pictures are normalised."""
@@ -296,6 +296,12 @@ def augmentation(config: Recipe) -> dict[str, Any]:
     """What TrainLoader is told of it."""
     return {"augment": config.augment, "shift": config.shift or None, "padding": config.padding, "flip": config.flip,
             "cutout": config.cutout, "mixup": config.mixup}
+
+
+def compiled_as(config: Recipe) -> str:
+    """The name of a run's training step, for `kernels.compile`: its precision, or "fast" where a fast net learns by Muon."""
+    fast = isinstance(config, Config) and parse_name(config.model).family == "fast" and config.muon > 0 and config.fused
+    return "fast" if fast and config.precision == "float32" else config.precision
 
 
 def start_size(config: Recipe, image_size: int) -> int:

@@ -6,8 +6,10 @@ import pytest
 
 from data_tools import cifar, shapes10
 from data_tools.image_set import ImageSet
+from resnet_np import backend
 from resnet_np.cli import main
-from resnet_np.training import plan
+from resnet_np.cli.plan import measured
+from resnet_np.training import plan, preset
 from resnet_np.training.measured import Measured
 
 pytestmark = pytest.mark.nojit
@@ -76,3 +78,28 @@ def test_no_number_of_minutes(command, minutes, capsys):
         main([command, "--minutes", minutes])
     err = capsys.readouterr().err
     assert stop.value.code == 2 and f"got {minutes}, expected a number of minutes from 1 to 1,440" in err and err.count("\n") == 1
+
+
+def test_batches_that_are_large_for_the_pictures(data, tmp_path, capsys):
+    """`--minutes` would have made them smaller."""
+    arguments = ["train", "--preset", "fast", "--model", "resnet8", "--width", "4", "--epochs", "1", "--data", str(data),
+                 "--backend", "numpy", "--no-progress", "--out"]
+    assert main([*arguments, str(tmp_path / "large")]) == 0
+    assert "54 training pictures make few batches of 1,000; worth trying: --batch-size 32 --lr 0.0266" in capsys.readouterr().out
+    assert main([*arguments, str(tmp_path / "small"), "--batch-size", "32", "--lr", "0.03"]) == 0
+    assert "worth trying: --batch-size" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("changes", "step"), [
+    ({}, "fast"), ({"muon": 0.0}, "float32"), ({"fused": False}, "float32"), ({"precision": "bf16"}, "bf16"),
+    ({"model": "resnet20"}, "float32")])
+def test_what_is_compiled_is_noted_by_its_own_name(monkeypatch, changes, step):
+    """Help is asked for before anything is measured, and what has been compiled is noted behind it."""
+    compile = pytest.importorskip("resnet_np.kernels.compile")
+    calls = []
+    monkeypatch.setattr(compile, "get_help", lambda step: calls.append(("help", step)))
+    monkeypatch.setattr(compile, "note_warm", lambda step: calls.append(("warm", step)))
+    monkeypatch.setattr(plan, "measure_all", lambda **_: calls.append(("measured", _)) or {})
+    monkeypatch.setattr(backend, "current", lambda: "numba")
+    assert measured(preset("fast", **changes), classes=10) == {}
+    assert calls == [("help", step), ("measured", {"classes": 10}), ("warm", step)]

@@ -173,7 +173,7 @@ def test_what_is_off_changes_nothing():
 
 def test_small_pictures_first(rng):
     """The same pictures in the same order, smaller; what is measured in pixels is as much of a picture."""
-    images, labels = rng.integers(0, 256, (12, 3, 16, 16), np.uint8), np.arange(12)
+    images, labels = rng.integers(1, 256, (12, 3, 16, 16), np.uint8), np.arange(12)
     make = partial(TrainLoader, images, labels, PLAIN, batch_size=4, seed=5, classes=12, shift=4)
     grows, as_they_are, small = make(start=(8, 5)), make(), make(image_size=8, shift=2)
     for t in range(1, 10):
@@ -181,5 +181,6 @@ def test_small_pictures_first(rng):
         np.testing.assert_array_equal(targets, same)
         np.testing.assert_array_equal(x, small.batch(t)[0] if t <= 5 else whole)
     holes = make(augment=False, cutout=8, start=(8, 5))
-    assert [int((holes.batch(t)[0][0, 0] == 0).sum(axis=0).max()) <= side for t, side in ((1, 4), (6, 8))] == [True, True]
+    for t, side in ((1, 4), (6, 8)):  # a hole is cut at the edge of the picture
+        assert max(int((x[0] == 0).sum(axis=0).max()) for x in holes.batch(t)[0]) in range(side // 2, side + 1)
     assert make(shift=1, start=(4, 5)).batch(1)[0].shape == (4, 3, 4, 4)  # a shift stays one

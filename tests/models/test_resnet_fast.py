@@ -83,7 +83,7 @@ def test_names_to_nets():
 
 @pytest.mark.parametrize("choice, words", [
     ({"depth": 9}, "8 and 11"), ({"depth": "8"}, "'8'"), ({"width": 16}, "at least 24"), ({"dropout": 1}, "dropout is 1"),
-    ({"classes": 1}, "classes is 1"), ({"fused": 1}, "fused is 1")])
+    ({"classes": 1}, "classes is 1"), ({"fused": 1}, "fused is 1"), ({"pool": "min"}, "pool is 'min', expected one of max, mean")])
 def test_choices_that_do_not_exist(choice, words):
     with pytest.raises(InputError, match=words):
         resnet_fast(**choice)
@@ -104,3 +104,20 @@ def test_a_checkpoint_keeps_the_whitening_and_the_settings_of_batch_norm(tmp_pat
     assert loaded.averages.keys() == averages.keys()
     for name, average in averages.items():
         np.testing.assert_array_equal(loaded.averages[name], average)
+
+
+@pytest.mark.parametrize("pool", ["max", "mean"])
+def test_what_of_a_map_is_a_feature(tmp_path, rng, pool):
+    """And a checkpoint from before it was named has the mean."""
+    net, x = resnet_fast(8, width=24, pool=pool), rng.standard_normal((4, 3, 32, 32)).astype(np.float32)
+    maps = x
+    for part in (net.stem, *(net.trunk.children[f"layer{stage}"] for stage in (1, 2, 3))):
+        maps = part.forward(maps, training=False)
+    expected = maps.max((2, 3)) if pool == "max" else maps.mean((2, 3))
+    np.testing.assert_allclose(net.features(x), expected / 9, rtol=1e-5, atol=1e-7)
+    if pool == "mean":
+        del net.architecture["pool"]
+    save_checkpoint(tmp_path / "net.npz", Checkpoint(net, CIFAR10, tuple("abcdefghij")))
+    loaded = load_checkpoint(tmp_path / "net.npz").net
+    assert loaded.architecture["pool"] == pool
+    np.testing.assert_array_equal(loaded.forward(x, training=False), net.forward(x, training=False))

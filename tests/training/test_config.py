@@ -69,7 +69,7 @@ def test_fast_is_airbenchs_recipe():
     ({"model": "fast8", "shortcut": "B"}, "fast8 has no such choice"),
     ({"start_scale": 0.0, "start_share": 0.5}, "--start-scale: got 0.0"), ({"start_scale": 1.5}, "--start-scale: got 1.5"),
     ({"start_scale": 0.5}, "--start-share: got 0.0, expected a number"),
-    ({"start_share": 0.5}, "--start-share: got 0.5, expected it to be left out, or a --start-scale below 1"),
+    ({"start_share": -0.5}, "--start-share: got -0.5, expected a number above 0 and below 1"),
     ({"start_scale": 0.5, "start_share": 1.0}, "--start-share: got 1.0"),
     ({"precision": "fp16"}, "--precision: got fp16, expected one of float32, bf16"),
 ])

@@ -395,3 +395,17 @@ def test_a_forecast_tries_both_sizes_of_pictures(recipe, pictures, folder, monke
 def test_small_pictures_have_no_mean_picture(recipe, pictures, folder):
     with pytest.raises(InputError, match="--start-scale: pictures of 4 pixels, but --normaliser per-pixel subtracts"):
         Run(recipe(start_scale=0.5, start_share=0.5, normaliser="per-pixel"), pictures, folder)
+
+
+@pytest.mark.nojit
+def test_early_stopping_waits_for_pictures_of_full_size(recipe, pictures, folder):
+    """Of nine epochs of four steps the first five are of small pictures, of which the first was the best."""
+    begun = Run(recipe(epochs=9, early_stopping=2, start_scale=0.5, start_share=0.6), pictures, folder)
+    for done, stops in ((5, False), (6, False), (7, True)):
+        begun.progress.records = [{"validation_accuracy": 0.75}] + [{"validation_accuracy": 0.25}] * (done - 1)
+        assert loop._out_of_patience(begun) == stops
+
+
+@pytest.mark.nojit
+def test_the_last_step_is_of_full_size(recipe, pictures, folder):
+    assert Run(recipe(epochs=1, max_steps=1, start_scale=0.5, start_share=0.9), pictures, folder).start_steps == 0

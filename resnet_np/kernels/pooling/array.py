@@ -19,8 +19,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_np.backend import namespace
-
 
 def global_average_forward(x: np.ndarray) -> np.ndarray:
     return x.mean(axis=(2, 3), dtype=np.float64).astype(x.dtype)  # (1)
@@ -34,7 +32,7 @@ def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np
 def global_max_forward(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flat = x.reshape(*x.shape[:2], -1)
     winners = flat.argmax(axis=2)  # (3); argmax takes the first of equals, and a NaN for larger than any number
-    return namespace(x).take_along_axis(flat, winners[:, :, None], 2)[:, :, 0], winners.astype(np.int32)
+    return np.take_along_axis(flat, winners[:, :, None], 2)[:, :, 0], winners.astype(np.int32)
 
 
 def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Pooling on the device: the means and the maximum of a map in array code, those of windows in cuda.cu. Equations as in array.py.
+"""Pooling on the device: the means in array code, the maxima in cuda.cu. Equations as in array.py.
 
 N image, C channel, H W input, k side of the window, OH OW output.
 """
@@ -7,7 +7,7 @@ import numpy as np
 
 from resnet_np.backend import namespace
 from resnet_np.kernels.device import LANES, Kernels
-from resnet_np.kernels.pooling.array import _places, global_average_forward, global_max_forward
+from resnet_np.kernels.pooling.array import _places, global_average_forward
 
 __all__ = ["average_backward", "average_forward", "global_average_backward", "global_average_forward",
            "global_max_forward", "max_backward", "max_forward"]
@@ -18,6 +18,14 @@ _kernels = Kernels(__file__)
 def global_average_backward(dout: np.ndarray, *, x_shape: tuple[int, ...]) -> np.ndarray:
     H, W = x_shape[2:]
     return namespace(dout).broadcast_to((dout / (H * W))[:, :, None, None], x_shape).copy()  # (2)
+
+
+def global_max_forward(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # The map as one window. Not by argmax: of two NaNs CuPy's need not give the first.
+    N, C, H, W = x.shape
+    out, winners = namespace(x).empty((N, C), x.dtype), namespace(x).empty((N, C), np.int32)
+    _kernels.each("max_forward", out.size, out, winners, x, H, W, 1, 1, max(H, W), 1, 0)  # (3)
+    return out, winners
 
 
 def max_forward(x: np.ndarray, *, k: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
