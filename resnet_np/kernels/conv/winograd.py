@@ -56,7 +56,9 @@ from resnet_np.kernels.simd import VECTOR_BYTES, lanes, load, store, transpose, 
 from resnet_np.workspace import empty
 
 PLACES = 36
-FEWEST = 1 / 32  # tiles of all images for a channel, or filter: so many at least must share what transforming the filters takes
+# Pixels of all images for a channel, or filter: so many at least must share what transforming the filters takes. A map of
+# fewer than 4x4 counts for as many: it takes the other kernels as long.
+FEWEST = 1 / 2
 # Pixels computed for one that is wanted, where the weight gradient is worth it. Outputs are at any: for an image of few pixels the
 # other kernels' vectors are emptier still (500 of 2x2, 128 channels: 16 ms against 77; Intel Xeon, Ice Lake, 2026-11-30).
 MOST_WASTE = 4
@@ -77,7 +79,7 @@ def suits(w_shape, stride, out_shape, dtype):
     filters, channels, *kernel = w_shape
     images, _, oh, ow = out_shape
     return (kernel == [3, 3] and stride == 1 and min(filters, channels) >= VECTOR_BYTES // np.dtype(dtype).itemsize
-            and images * -(-oh // 4) * -(-ow // 4) >= FEWEST * max(filters, channels))
+            and images * max(16, oh * ow) >= FEWEST * max(filters, channels))
 
 
 def suits_weight_grad(w_shape, stride, out_shape, dtype):
