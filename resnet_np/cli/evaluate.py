@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     path, checkpoint = weights.load(options.run, "evaluate", lambda line: print(line, file=notes))
     from resnet_np.data import evaluation_batches, train_validation_split
     from resnet_np.training import RunFolder, arithmetic, evaluate, provenance, report
-    from resnet_np.training.run import evaluation_batch
+    from resnet_np.training.parts import evaluation_batch
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
 

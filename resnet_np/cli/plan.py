@@ -40,7 +40,7 @@ def measured(config: "Config", **arguments: Any) -> dict[str, "Speed"]:
     """`plan.measure_all` of these arguments; what must be compiled for it is compiled by two processes. config: one such recipe."""
     from resnet_np import backend
     from resnet_np.training import plan, report
-    from resnet_np.training.run import compiled_as
+    from resnet_np.training.parts import compiled_as
 
     with report.compiling_announced(runs.say):
         if backend.current() != "numba":

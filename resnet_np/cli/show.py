@@ -183,7 +183,7 @@ def _answers(checkpoint: "Checkpoint", options: argparse.Namespace) -> "tuple[An
     from resnet_np.data import evaluation_batches
     from resnet_np.training import report
     from resnet_np.training.answers import answers
-    from resnet_np.training.run import evaluation_batch
+    from resnet_np.training.parts import evaluation_batch
 
     pictures, size = data_sets.of(checkpoint, options.data, "show", print), checkpoint.image_size
     batches = evaluation_batches(pictures.test_images, pictures.test_labels, checkpoint.normaliser,

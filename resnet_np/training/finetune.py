@@ -18,8 +18,9 @@ from resnet_np.models.transfer import freeze, with_head
 from resnet_np.training import provenance, report
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.finetune_config import NEW_HEAD_LR_MULT, SAME_CLASSES_STAGE_LR_MULT, FinetuneConfig
+from resnet_np.training.parts import evaluation_batch
 from resnet_np.training.provenance import Pictures
-from resnet_np.training.run import Run, evaluation_batch
+from resnet_np.training.run import Run
 from resnet_np.training.run_folder import RunFolder
 from resnet_np.workspace import Workspace
 

@@ -17,8 +17,9 @@ from resnet_np.models.checkpoint import write_atomically
 from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import arithmetic, diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
+from resnet_np.training.parts import compiled_as
 from resnet_np.training.provenance import Pictures
-from resnet_np.training.run import Run, compiled_as
+from resnet_np.training.run import Run
 from resnet_np.training.run_folder import RunFolder
 from resnet_np.training.step import StepResult, read
 from resnet_np.viz.curves import curves

@@ -24,7 +24,7 @@ from resnet_np.models.summary import summarise
 from resnet_np.training import novelty
 from resnet_np.training.config import Config, preset
 from resnet_np.training.measured import MEASURED, Measured
-from resnet_np.training.run import augmentation, check_image_size, evaluation_batch, optimiser_of, start_size
+from resnet_np.training.parts import augmentation, check_image_size, evaluation_batch, optimiser_of, start_size
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 

@@ -13,8 +13,9 @@ from resnet_np.models import names
 from resnet_np.models.summary import summarise
 from resnet_np.optim.selection import standard_error
 from resnet_np.training import arithmetic, novelty, provenance
+from resnet_np.training.parts import compiled_as, optimiser_of
 from resnet_np.training.recipe import Recipe
-from resnet_np.training.run import Run, compiled_as, optimiser_of
+from resnet_np.training.run import Run
 from resnet_np.training.step import read, training_step
 from resnet_np.workspace import Workspace
 

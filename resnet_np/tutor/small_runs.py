@@ -9,8 +9,9 @@ from resnet_np.data import evaluation_batches
 from resnet_np.models.checkpoint import net_arrays
 from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import Config, Evaluation, RunFolder, evaluate
+from resnet_np.training.parts import evaluation_batch
 from resnet_np.training.provenance import Pictures
-from resnet_np.training.run import Run, evaluation_batch
+from resnet_np.training.run import Run
 from resnet_np.workspace import Workspace
 
 
