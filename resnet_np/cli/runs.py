@@ -14,6 +14,7 @@ from resnet_np.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from resnet_np.models import Checkpoint
+    from resnet_np.training.deadline import Deadline
     from resnet_np.training.recipe import Recipe
     from resnet_np.training.run import Run
     from resnet_np.training.run_folder import RunFolder
@@ -79,12 +80,12 @@ def check_resume(options: argparse.Namespace) -> None:
         raise InputError("--resume: which run? name its folder with --out RUN")
 
 
-def carry_out(run: "Run", options: argparse.Namespace, *, forecast: bool = True) -> None:
-    """Train to the end; stopped, say how to go on. forecast: measure first how long it will take."""
+def carry_out(run: "Run", options: argparse.Namespace, *, deadline: "Deadline | None" = None) -> None:
+    """Train to the end; stopped, say how to go on. deadline: when it must have ended; without, how long it takes is measured."""
     from resnet_np.training import loop
 
     try:
-        loop.carry_out(run, resume=options.resume, say=say, progress=bar(options), forecast=forecast)
+        loop.carry_out(run, resume=options.resume, say=say, progress=bar(options), forecast=deadline is None, deadline=deadline)
     except (KeyboardInterrupt, SystemExit):
         if run.folder.holds_run():
             say(f"stopped    the run is saved; go on with: resnet-np {options.command} --resume --out {run.folder.path}")

@@ -11,6 +11,7 @@ from resnet_np.errors import InputError
 
 if TYPE_CHECKING:
     from resnet_np.training import Config
+    from resnet_np.training.deadline import Deadline
 
 HELP = "train a ResNet from scratch, on CIFAR-10 or a folder of pictures"
 DECIDED = ("preset", "model", "width", "epochs", "max_steps")  # by --minutes
@@ -48,12 +49,13 @@ def _start(options: argparse.Namespace, start: float) -> None:
     pictures = data_tools.find(options.data, say=runs.say, progress=runs.bar(options), image_size=config.image_size or None)
     path = options.out or RunFolder.fresh(Path("runs"), f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}")
     with RunFolder.open(path, resume=False) as folder:
+        deadline = None
         if options.minutes:
-            config = _chosen(options.minutes, start, config, changes, pictures)
+            config, deadline = _chosen(options.minutes, start, config, changes, pictures)
         run = Run(config, pictures, folder)
         if config.preset == "fast" and not options.minutes:
             _caution(config, len(run.train))
-        runs.carry_out(run, options, forecast=not options.minutes)
+        runs.carry_out(run, options, deadline=deadline)
 
 
 def _caution(config: "Config", count: int) -> None:
@@ -65,10 +67,13 @@ def _caution(config: "Config", count: int) -> None:
                  f"--batch-size {fits} --lr {config.lr * fits / config.batch_size:.3g}")
 
 
-def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, Any], pictures: Any) -> "Config":
-    """The recipe for so many minutes on this machine and these pictures, which is said."""
+def _chosen(
+    minutes: float, start: float, config: "Config", changes: dict[str, Any], pictures: Any
+) -> tuple["Config", "Deadline"]:
+    """The recipe for so many minutes on this machine and these pictures, which is said, and when they are over."""
     from resnet_np.data import train_validation_split
     from resnet_np.training import plan as planning
+    from resnet_np.training.deadline import Deadline
 
     train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
     count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
@@ -79,7 +84,7 @@ def _chosen(minutes: float, start: float, config: "Config", changes: dict[str, A
     as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():
         runs.say(line)
-    return choice.config
+    return choice.config, Deadline(start + 60 * minutes, choice.speed, count)
 
 
 def _resume(options: argparse.Namespace) -> None:

@@ -58,7 +58,7 @@ class TrainLoader:
         self._seed = seed
         self._augment, self._cutout, self._mixup, self._classes = augment, cutout, mixup, classes
         self._image_size = image_size or images.shape[2]
-        self._start_size, self._start_steps = start or (self._image_size, 0)
+        self._start_size, self.start_steps = start or (self._image_size, 0)
         self._pad = max(1, self._image_size // 8) if shift is None else shift  # He et al. 2015, section 4.2: 4 of 32
         self._reflect, self._alternating = padding == "reflect", flip == "alternating"
         if not 0 <= self._pad < self._image_size:
@@ -82,7 +82,7 @@ class TrainLoader:
             order = self._shuffle(epoch)
             self._order = (epoch, order)
         pick = order[place * self._batch_size:(place + 1) * self._batch_size]
-        size = self._start_size if t <= self._start_steps else self._image_size
+        size = self._start_size if t <= self.start_steps else self._image_size
         pad, hole = self._scaled(self._pad, size), self._scaled(self._cutout, size)
         share, drawn = self._draw(t, pick, size, pad)
         there = to_device_at_once({"images": resize(self._images[pick], size), "labels": self._labels[pick], **drawn})

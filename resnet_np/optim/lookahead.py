@@ -27,12 +27,12 @@ class Lookahead:
         if every < 1 or total < 1:
             raise InputError(f"Lookahead: every and total must be at least 1, got {every} and {total}")
         self._arrays = dict(arrays)
-        self._every, self._total = every, total
+        self._every, self.total = every, total
         self._slow = {name: array.copy() for name, array in self._arrays.items()}
 
     def share(self, t: int) -> float:
         """What the slow weights keep of themselves after step t, counted from 1; the fast ones give the rest."""
-        return float(DECAY**self._every * (t / self._total) ** 3)
+        return float(DECAY**self._every * (t / self.total) ** 3)
 
     def step(self, t: int) -> None:
         """After step t: every `every` steps the slow weights move towards the fast ones, and both become the same; after the last
@@ -42,7 +42,7 @@ class Lookahead:
             for name, fast in self._arrays.items():
                 self._slow[name] += (1 - share) * (fast - self._slow[name])
                 fast[...] = self._slow[name]
-        if t == self._total:
+        if t == self.total:
             for name, fast in self._arrays.items():
                 fast[...] = self._slow[name]
 

@@ -17,6 +17,7 @@ from resnet_np.models.checkpoint import write_atomically
 from resnet_np.optim.selection import kept_epoch
 from resnet_np.training import arithmetic, diagnosis, novelty, provenance, report
 from resnet_np.training.config import Config
+from resnet_np.training.deadline import Deadline
 from resnet_np.training.parts import compiled_as
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
@@ -38,11 +39,12 @@ def train(
 
 
 def carry_out(
-    run: Run, *, resume: bool, say: Callable[[str], None], progress: bool, forecast: bool = True
+    run: Run, *, resume: bool, say: Callable[[str], None], progress: bool, forecast: bool = True, deadline: Deadline | None = None
 ) -> dict[str, Any]:
     """Train to the end, or until Ctrl-C -> what result.json holds.
 
-    say is given every line for the user; progress shows a bar; forecast takes a few steps to tell how long the run will take.
+    say is given every line for the user; progress shows a bar; forecast takes a few steps to tell how long the run will take;
+    deadline, if there is one, leaves steps out where the time would not be enough for them.
     Raises InputError for a configuration that does not fit the data, CheckpointError for a run that cannot be begun or resumed,
     TrainingError for one that failed on its way (numbers that are not finite, a full disk), and KeyboardInterrupt after Ctrl-C or
     SystemExit after SIGTERM, once the step is finished and saved.
@@ -56,12 +58,14 @@ def carry_out(
         run.save(folder.last, resumable=True)
     try:
         with report.compiling_announced(say):
-            return _to_the_end(run, say, progress, forecast)
+            return _to_the_end(run, say, progress, forecast, deadline)
     except backend.out_of_memory() as error:
         raise TrainingError(f"training, after step {run.progress.step:,}: {report.too_large(run)}") from error
 
 
-def _to_the_end(run: Run, say: Callable[[str], None], progress: bool, forecast: bool) -> dict[str, Any]:
+def _to_the_end(
+    run: Run, say: Callable[[str], None], progress: bool, forecast: bool, deadline: Deadline | None
+) -> dict[str, Any]:
     config, folder = run.config, run.folder
     run.begin_epoch(len(run.progress.records) + 1)
     if backend.current() == "numba" and forecast:  # else whoever has measured the machine has compiled, too
@@ -72,7 +76,7 @@ def _to_the_end(run: Run, say: Callable[[str], None], progress: bool, forecast: 
     if forecast:
         report.forecast(run, say)
     try:
-        _epochs(run, say, progress)
+        _epochs(run, say, progress, deadline)
         return _finish(run, say)
     except TrainingError as error:
         raise TrainingError(
@@ -95,18 +99,25 @@ def _resume(run: Run, say: Callable[[str], None]) -> None:
     say(f"resuming   after step {run.progress.step:,} of {run.total:,}{note}")
 
 
-def _epochs(run: Run, say: Callable[[str], None], progress: bool) -> None:
+def _epochs(run: Run, say: Callable[[str], None], progress: bool, deadline: Deadline | None) -> None:
     workspace = Workspace()
-    epochs = -(-run.total // run.loader.steps_per_epoch)
     bar = tqdm(total=run.total, initial=run.progress.step, unit="step", disable=not progress, leave=False, dynamic_ncols=True)
     with _interruption() as interruption, bar:
-        while (done := len(run.progress.records)) < epochs and not _out_of_patience(run):
-            bar.set_description(f"epoch {done + 1}/{epochs}")
-            _epoch(run, workspace, interruption, bar)
-            _finish_epoch(run, epochs, say)
+        while (done := len(run.progress.records)) < _count_epochs(run) and not _out_of_patience(run):
+            bar.set_description(f"epoch {done + 1}/{_count_epochs(run)}")
+            left_out = run.progress.left_out
+            _epoch(run, workspace, interruption, bar, deadline)
+            _finish_epoch(run, say)
+            if run.progress.left_out > left_out:
+                say(f"slower     than it was measured: {run.progress.left_out:,} of {run.planned:,} steps are left out, to end in "
+                    "time")
             interruption.obey()
-    if done < epochs:
+    if done < _count_epochs(run):
         say(f"stopping   early: {run.config.early_stopping} epochs in a row stayed more than one standard error below the highest")
+
+
+def _count_epochs(run: Run) -> int:
+    return -(-run.total // run.loader.steps_per_epoch)
 
 
 def _out_of_patience(run: Run) -> bool:
@@ -119,16 +130,16 @@ def _kept_epoch(run: Run) -> int:
     return kept_epoch([record["validation_accuracy"] for record in run.progress.records], len(run.validation))
 
 
-def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm) -> None:
+def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: tqdm, deadline: Deadline | None) -> None:
     """The steps that are left of the current epoch."""
     state, steps, batch_size = run.progress, run.loader.steps_per_epoch, run.batch_size
     run.begin_epoch(len(state.records) + 1)
     first = len(state.records) * steps
-    last = min(first + steps, run.total)
     resumed, seconds_before = state.step, state.epoch_seconds  # the bar's rate is that of this process
+    looked_at, seconds_then = state.step, state.epoch_seconds  # when the deadline was told last
     saved = time.perf_counter()
     unread: list[StepResult] = []
-    while state.step < last:
+    while state.step < (last := min(first + steps, run.total)):
         start = time.perf_counter()
         t = state.step + 1
         result = run.step(t, workspace)
@@ -142,6 +153,10 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
         state.step = t
         state.epoch_seconds += time.perf_counter() - start
         done = t - first
+        if not unread and deadline:
+            deadline.took(run, t - looked_at, state.epoch_seconds - seconds_then)
+            looked_at, seconds_then = t, state.epoch_seconds
+            bar.total = run.total
         if not unread:
             bar.set_postfix_str(
                 f"loss {state.loss / done:.3f}, accuracy {state.correct / done / batch_size:.1%}, "
@@ -156,7 +171,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
             interruption.obey()  # here, where it is saved: a signal since `pause` is for the next step
 
 
-def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
+def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
     state, steps = run.progress, run.loader.steps_per_epoch
     epoch = len(state.records) + 1
     done = state.step - len(state.records) * steps
@@ -185,7 +200,7 @@ def _finish_epoch(run: Run, epochs: int, say: Callable[[str], None]) -> None:
         run.save(run.folder.best, resumable=False)
     run.save(run.folder.last, resumable=True)
     _write_records(run, say)
-    say(report.epoch_line(record, epochs, kept=state.best_epoch == epoch))
+    say(report.epoch_line(record, _count_epochs(run), kept=state.best_epoch == epoch))
 
 
 def _write_records(run: Run, say: Callable[[str], None]) -> None:
@@ -219,6 +234,7 @@ def _finish(run: Run, say: Callable[[str], None]) -> dict[str, Any]:
         "epochs": len(state.records),
         "stopped_early": _out_of_patience(run),
         "steps": state.step,
+        "steps_left_out": state.left_out,
         "seconds": state.seconds,
         "images_per_second": pictures_seen / training_seconds,
         "dataset": provenance.fingerprint(run.pictures),

@@ -43,6 +43,7 @@ class Speed(NamedTuple):
 
     training: float
     evaluating: float
+    growth: float = 1.0  # how many times as long a step of full size takes as one of the first, with smaller pictures
 
 
 class Pictures(NamedTuple):
@@ -120,9 +121,9 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
         backend.wait()
 
     step, small = train(image_size), start_size(config, image_size)
-    if small < image_size:
-        step += config.start_share * (train(small) - step)
-    return Speed(step / len(images), _seconds(evaluate) / min(few, len(images)))
+    quick = train(small) if small < image_size else step
+    mean = step + config.start_share * (quick - step)
+    return Speed(mean / len(images), _seconds(evaluate) / min(few, len(images)), step / quick)
 
 
 def _seconds(action: Callable[[], None]) -> float:
@@ -137,11 +138,14 @@ def _seconds(action: Callable[[], None]) -> float:
 
 def seconds_of(speed: Speed, epochs: float, count: Pictures) -> float:
     """From the first step to the end: training, validation after every epoch, the test of one view and six, what is typical."""
+    return epochs * count.training * speed.training + other_seconds(speed.evaluating, -(-epochs // 1), epochs, count)
+
+
+def other_seconds(evaluating: float, rounds: float, epochs: float, count: Pictures) -> float:
+    """What is no step of these epochs, with so many rounds of validation. evaluating: seconds a picture."""
     testing = (1 + VIEWS) * count.test
     describing = 2 * (min(novelty.MOST, min(epochs, 1) * count.training) + min(novelty.MOST_HELD_OUT, count.validation))
-    rounds = -(-epochs // 1)
-    return (epochs * count.training * speed.training
-            + (rounds * count.validation + testing + describing) * speed.evaluating + rounds * EPOCH + FIXED)
+    return (rounds * count.validation + testing + describing) * evaluating + rounds * EPOCH + FIXED
 
 
 def epochs_within(speed: Speed, seconds: float, count: Pictures) -> float:

@@ -49,6 +49,9 @@ class Progress:
     seconds: float = 0.0  # training and validation, all sessions together
     best_epoch: int = 0  # the one that is kept, in best.npz; 0: none yet
     best_accuracy: float = -1.0  # its accuracy on validation
+    left_out: int = 0  # steps of the recipe that the run does without, to end in time
+    cut: int = 0  # the step behind which they were last left out,
+    place: int = 0  # and where that stood in the learning rate's schedule
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,8 +86,10 @@ class Run:
         self.train = train
         self.batch_size = min(config.batch_size, len(train))  # pictures per step
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
-        self.total = config.total_steps(len(train) // self.batch_size)
+        self.progress = Progress()
+        self.planned = config.total_steps(len(train) // self.batch_size)  # steps
         self.start_size, self.start_steps = self._start()
+        self._planned_start = self.start_steps
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         arithmetic.check_training(config.precision)
         self.net, self.normaliser = self._begin(images)
@@ -103,10 +108,43 @@ class Run:
             start=(self.start_size, self.start_steps),
             **augmentation(config),
         )
-        self.rate = config.learning_rates(self.total)
+        self._schedule = config.learning_rates(self.planned)
         self.optimiser = optimiser_of(config, self.net.named_parameters(), rates=self._rates(), decays=self._decays())
         self.lookahead = Lookahead(net_arrays(self.net), every=config.lookahead, total=self.total) if config.lookahead else None
-        self.progress = Progress()
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.planned - self.progress.left_out
+
+    def rate(self, t: int) -> float:
+        """The learning rate of step t, which is not behind the last that was taken."""
+        return self._schedule(self._place(t))
+
+    def shorten(self, total: int) -> None:
+        """End after `total` steps, fewer than before and more than were taken: those that are left go through what is left of the
+        schedule, and of the smaller pictures, in longer strides."""
+        state = self.progress
+        state.place, state.cut, state.left_out = self._place(state.step), state.step, self.planned - total
+        self._stride_on()
+
+    def _stride_on(self) -> None:
+        """What the recipe counts in steps, for those that are left."""
+        state = self.progress
+        if state.left_out:
+            quick = self._planned_start - state.place
+            self.start_steps = state.cut + int(quick / self._stride()) if quick > 0 else min(self.start_steps, state.cut)
+            cast(TrainLoader, self.loader).start_steps = self.start_steps
+            if self.lookahead:
+                self.lookahead.total = self.total
+
+    def _place(self, t: int) -> int:
+        """Where step t stands in the schedule."""
+        return self.progress.place + round((t - self.progress.cut) * self._stride())
+
+    def _stride(self) -> float:
+        """Steps of the schedule that one step of those that are left stands for: 1, unless some were left out."""
+        return (self.planned - self.progress.place) / (self.total - self.progress.cut)
 
     def _start(self) -> tuple[int, int]:
         """The side of the pictures of the first steps, and how many steps these are; none in most recipes."""
@@ -225,6 +263,7 @@ class Run:
         if self.lookahead:
             self.lookahead.load_state(checkpoint.averages)
         self.progress = progress
+        self._stride_on()
         return path, used
 
     def save(self, path: Path, *, resumable: bool) -> None:

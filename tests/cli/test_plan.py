@@ -1,6 +1,7 @@
 """`plan` and `train --minutes`, as a user meets them, with a recipe so small that it is over at once."""
 
 import json
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from resnet_np import backend
 from resnet_np.cli import main
 from resnet_np.cli.plan import measured
 from resnet_np.training import plan, preset
+from resnet_np.training.deadline import Deadline
 from resnet_np.training.measured import Measured
 
 pytestmark = pytest.mark.nojit
@@ -34,6 +36,8 @@ def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     """No more pictures are seen than ever were: of an epoch of 81 pictures 54 make one and a half. What that gives on other
     pictures than CIFAR-10's is not promised."""
     monkeypatch.setattr(plan, "TRAINING", 81)
+    left = []
+    monkeypatch.setattr(Deadline, "took", lambda self, run, steps, seconds: left.append(self._end - time.perf_counter()))
     assert main(["train", "--minutes", "1", "--data", str(data), "--out", str(tmp_path / "run"), "--seed", "5",
                  "--image-size", "16",
                  "--backend", "numpy"]) == 0
@@ -41,6 +45,7 @@ def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     line = next(line for line in out.splitlines() if line.startswith("plan "))
     assert "of 54 pictures" in line and "the accuracy cannot be told" in out
     assert "forecast" not in out  # the machine has been measured already
+    assert 0 < left[-1] < left[0] < 60 and len(left) == 9  # it was told of every step
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert [config[name] for name in ("preset", "model", "width", "epochs", "muon", "seed")] == ["fast", "resnet8", 4, 3, 0.1, 5]
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -70,7 +70,7 @@ def test_the_bar_shows_the_rate_since_the_resume(recipe, pictures, folder, monke
     whole.progress.epoch_seconds = 3600.0
     shown = []
     bar = SimpleNamespace(set_postfix_str=lambda text, refresh: shown.append(text), update=lambda: None)
-    loop._epoch(whole, Workspace(), loop._Interruption(), bar)
+    loop._epoch(whole, Workspace(), loop._Interruption(), bar, None)
     assert len(shown) == 2 and all(float(text.split(", ")[2].removesuffix(" images/s")) > 1 for text in shown)
 
 

@@ -139,4 +139,4 @@ def test_small_pictures_are_measured_for_their_share_of_the_steps(monkeypatch):
     monkeypatch.setattr(plan, "_seconds", seconds)
     with backend.using("numpy"):
         speed = plan.measure(plan.config_of(tiny, COUNT, 12, {"batch_size": 10}), classes=3, image_size=12)
-    assert speed == (pytest.approx((0.75 * 1 + 0.25 * 4) / 10), pytest.approx(3 / 10))
+    assert speed == (pytest.approx((0.75 * 1 + 0.25 * 4) / 10), pytest.approx(3 / 10), 4)

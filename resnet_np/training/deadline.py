@@ -1,0 +1,57 @@
+"""A run that must end in time: where the machine is slower than it was measured, steps of those to come are left out."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from statistics import fmean
+
+from resnet_np.training import plan
+from resnet_np.training.run import Run
+
+LEAST, LATELY = 4, 15  # steps with pictures of a size, before their pace is believed, and whose pace counts
+
+
+class Deadline:
+    """When a run must have ended, test included.
+
+    end     in seconds, by `clock`
+    speed   of this machine for the run's recipe, as it was measured
+    count   the pictures
+    """
+
+    def __init__(
+        self, end: float, speed: plan.Speed, count: plan.Pictures, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._end, self._speed, self._count, self._clock = end, speed, count, clock
+        self._paces = {small: deque[float](maxlen=LATELY) for small in (True, False)}  # seconds a step, of smaller pictures or not
+
+    def took(self, run: Run, steps: int, seconds: float) -> None:
+        """So many steps, up to the last one taken, took so many seconds; shorten the run where the rest would take too long.
+
+        What is left of either size is shortened by the same share. The rest is expected to take what the last few steps took, the
+        mean of their middle half: a hiccup of the machine does not move it.
+        """
+        done, left = run.progress.step, run.total - run.progress.step
+        small = done <= run.start_steps
+        paces = self._paces[small]
+        paces.append(seconds / steps)
+        if len(paces) < LEAST or not left:
+            return
+        quick = max(0, run.start_steps - done)
+        needed = _middle(paces) * (quick + (left - quick) * (self._speed.growth if small else 1))
+        there = self._end - self._clock() - self._afterwards(run)
+        if needed > there and (kept := max(1, int(left * there / needed))) < left:
+            run.shorten(done + kept)
+
+    def _afterwards(self, run: Run) -> float:
+        """Seconds for all that is no step: validation, the test, what is typical; of pictures as slow as in the last validation."""
+        records, steps = run.progress.records, run.loader.steps_per_epoch
+        picture = max([self._speed.evaluating, *((record["seconds"] - record["training_seconds"]) / self._count.validation
+                                                 for record in records[-1:])])
+        return plan.other_seconds(picture, -(-run.total // steps) - len(records), run.total / steps, self._count)
+
+
+def _middle(values: Collection[float]) -> float:
+    """The mean without the lowest and the highest quarter. The interquartile mean."""
+    quarter = len(values) // 4
+    return fmean(sorted(values)[quarter:len(values) - quarter])
