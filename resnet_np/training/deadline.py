@@ -3,12 +3,14 @@
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from statistics import fmean
+from statistics import fmean, median_low
 
 from resnet_np.training import plan
 from resnet_np.training.run import Run
 
-LEAST, LATELY = 4, 15  # steps with pictures of a size, before their pace is believed, and whose pace counts
+LEAST = 4  # steps with pictures of a size, before their pace is believed
+LATELY = 30  # reports whose pace counts
+WORTH = 1.02  # times as many steps as are left: so many more must have room before any are taken back
 
 
 class Deadline:
@@ -24,30 +26,34 @@ class Deadline:
     ) -> None:
         self._end, self._speed, self._count, self._clock = end, speed, count, clock
         self._paces = {small: deque[float](maxlen=LATELY) for small in (True, False)}  # seconds a step, of smaller pictures or not
+        self._steps = {True: 0, False: 0}
 
     def took(self, run: Run, steps: int, seconds: float) -> None:
-        """So many steps, up to the last one taken, took so many seconds; shorten the run where the rest would take too long.
+        """So many steps, up to the last one taken, took so many seconds; leave out what would take too long, or take it back.
 
-        What is left of either size is shortened by the same share. The rest is expected to take what the last few steps took, the
-        mean of their middle half: a hiccup of the machine does not move it.
+        What is left of either size changes by the same share. The rest is expected to take what the last steps took, the mean of
+        the middle half of their reports: a hiccup of the machine does not move it. What a slow minute has cost comes back when
+        it is over.
         """
         done, left = run.progress.step, run.total - run.progress.step
         small = done <= run.start_steps
         paces = self._paces[small]
         paces.append(seconds / steps)
-        if len(paces) < LEAST or not left:
+        self._steps[small] += steps
+        if self._steps[small] < LEAST or not left:
             return
         quick = max(0, run.start_steps - done)
         needed = _middle(paces) * (quick + (left - quick) * (self._speed.growth if small else 1))
         there = self._end - self._clock() - self._afterwards(run)
-        if needed > there and (kept := max(1, int(left * there / needed))) < left:
-            run.shorten(done + kept)
+        fit = max(1, min(int(left * there / needed), run.planned_left))
+        if fit < left or fit > WORTH * left:
+            run.end_after(done + fit)
 
     def _afterwards(self, run: Run) -> float:
-        """Seconds for all that is no step: validation, the test, what is typical; of pictures as slow as in the last validation."""
+        """Seconds for all that is no step: validation, the test, what is typical; a picture takes what it has taken mostly."""
         records, steps = run.progress.records, run.loader.steps_per_epoch
-        picture = max([self._speed.evaluating, *((record["seconds"] - record["training_seconds"]) / self._count.validation
-                                                 for record in records[-1:])])
+        validations = [(record["seconds"] - record["training_seconds"]) / self._count.validation for record in records]
+        picture = median_low([self._speed.evaluating, *validations])
         return plan.other_seconds(picture, -(-run.total // steps) - len(records), run.total / steps, self._count)
 
 

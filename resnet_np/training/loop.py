@@ -28,7 +28,8 @@ from resnet_np.viz.style import save
 from resnet_np.workspace import Workspace
 
 SAVE_SECONDS = 60.0  # between two saves within an epoch: what a power cut may cost
-READ_STEPS = 50  # on the device losses are read once in so many steps: to read one means to wait for it
+# On the device losses are read once in so many steps, for to read one means to wait for it; in the second case if time is short.
+READ_STEPS, READ_STEPS_DEADLINE = 50, 5
 
 
 def train(
@@ -96,6 +97,8 @@ def _resume(run: Run, say: Callable[[str], None]) -> None:
         note += f", from {source.name}: {last.name} is {'damaged' if last.exists() else 'missing'}"
         os.replace(source, last)  # or the next save would keep the damaged one, in place of the good
     _write_records(run, say)  # cut back, or completed, to what the checkpoint knows
+    if run.progress.left_out:
+        note = f" ({run.progress.left_out:,} of {run.planned:,} were left out, to end in time){note}"
     say(f"resuming   after step {run.progress.step:,} of {run.total:,}{note}")
 
 
@@ -108,7 +111,7 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool, deadline: Dead
             left_out = run.progress.left_out
             _epoch(run, workspace, interruption, bar, deadline)
             _finish_epoch(run, say)
-            if run.progress.left_out > left_out:
+            if run.progress.left_out != left_out:
                 say(f"slower     than it was measured: {run.progress.left_out:,} of {run.planned:,} steps are left out, to end in "
                     "time")
             interruption.obey()
@@ -137,6 +140,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
     first = len(state.records) * steps
     resumed, seconds_before = state.step, state.epoch_seconds  # the bar's rate is that of this process
     looked_at, seconds_then = state.step, state.epoch_seconds  # when the deadline was told last
+    often = READ_STEPS_DEADLINE if deadline else READ_STEPS
     saved = time.perf_counter()
     unread: list[StepResult] = []
     while state.step < (last := min(first + steps, run.total)):
@@ -145,7 +149,7 @@ def _epoch(run: Run, workspace: Workspace, interruption: "_Interruption", bar: t
         result = run.step(t, workspace)
         unread.append(result)
         pause = interruption.signal or time.perf_counter() - saved > SAVE_SECONDS
-        if pause or t == last or len(unread) == READ_STEPS or not on_device(result.loss):
+        if pause or t == last or len(unread) == often or not on_device(result.loss):
             for loss, correct in read(unread):
                 state.loss += loss
                 state.correct += correct

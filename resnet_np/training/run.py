@@ -50,8 +50,9 @@ class Progress:
     best_epoch: int = 0  # the one that is kept, in best.npz; 0: none yet
     best_accuracy: float = -1.0  # its accuracy on validation
     left_out: int = 0  # steps of the recipe that the run does without, to end in time
-    cut: int = 0  # the step behind which they were last left out,
-    place: int = 0  # and where that stood in the learning rate's schedule
+    cut: int = 0  # the step behind which that was last changed; 0: never
+    place: float = 0.0  # where that step stood in the learning rate's schedule
+    small: float = 0.0  # since then: the first steps, with smaller pictures
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,7 +90,6 @@ class Run:
         self.progress = Progress()
         self.planned = config.total_steps(len(train) // self.batch_size)  # steps
         self.start_size, self.start_steps = self._start()
-        self._planned_start = self.start_steps
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         arithmetic.check_training(config.precision)
         self.net, self.normaliser = self._begin(images)
@@ -117,34 +117,38 @@ class Run:
         """Steps of the whole run."""
         return self.planned - self.progress.left_out
 
+    @property
+    def planned_left(self) -> int:
+        """How many steps would be left, had none been left out of what is to come."""
+        return int(self.planned - self._place(self.progress.step))
+
     def rate(self, t: int) -> float:
-        """The learning rate of step t, which is not behind the last that was taken."""
-        return self._schedule(self._place(t))
+        """The learning rate of step t, for t from the last change of `end_after` on."""
+        return self._schedule(round(self._place(t)))
 
-    def shorten(self, total: int) -> None:
-        """End after `total` steps, fewer than before and more than were taken: those that are left go through what is left of the
-        schedule, and of the smaller pictures, in longer strides."""
+    def end_after(self, total: int) -> None:
+        """Take `total` steps in all: more than were taken, and no more than `planned_left` from here. They go through what is left
+        of the schedule, and of the smaller pictures, in strides of one step or more."""
         state = self.progress
+        share = (total - state.step) / (self.total - state.step)
+        small = state.small if state.cut else float(self.start_steps)
+        if small > state.step:
+            small = state.step + (small - state.step) * share
+        state.small = small
         state.place, state.cut, state.left_out = self._place(state.step), state.step, self.planned - total
-        self._stride_on()
+        self._follow()
 
-    def _stride_on(self) -> None:
-        """What the recipe counts in steps, for those that are left."""
-        state = self.progress
-        if state.left_out:
-            quick = self._planned_start - state.place
-            self.start_steps = state.cut + int(quick / self._stride()) if quick > 0 else min(self.start_steps, state.cut)
-            cast(TrainLoader, self.loader).start_steps = self.start_steps
+    def _follow(self) -> None:
+        """What is counted in steps, as it was last changed."""
+        if self.progress.cut:
+            self.start_steps = cast(TrainLoader, self.loader).start_steps = int(self.progress.small)
             if self.lookahead:
                 self.lookahead.total = self.total
 
-    def _place(self, t: int) -> int:
+    def _place(self, t: int) -> float:
         """Where step t stands in the schedule."""
-        return self.progress.place + round((t - self.progress.cut) * self._stride())
-
-    def _stride(self) -> float:
-        """Steps of the schedule that one step of those that are left stands for: 1, unless some were left out."""
-        return (self.planned - self.progress.place) / (self.total - self.progress.cut)
+        state = self.progress
+        return state.place + (t - state.cut) * (self.planned - state.place) / (self.total - state.cut)
 
     def _start(self) -> tuple[int, int]:
         """The side of the pictures of the first steps, and how many steps these are; none in most recipes."""
@@ -263,7 +267,7 @@ class Run:
         if self.lookahead:
             self.lookahead.load_state(checkpoint.averages)
         self.progress = progress
-        self._stride_on()
+        self._follow()
         return path, used
 
     def save(self, path: Path, *, resumable: bool) -> None:

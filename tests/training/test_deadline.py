@@ -5,7 +5,7 @@ import pytest
 
 from resnet_np import backend
 from resnet_np.models import load_checkpoint
-from resnet_np.training import loop, plan
+from resnet_np.training import RunFolder, loop, plan
 from resnet_np.training.deadline import Deadline
 from resnet_np.training.run import Run
 
@@ -26,19 +26,21 @@ class Machine:
     """Where a step is planned to take 4 seconds with full-size pictures and 1 with smaller ones, and to evaluate a picture a
     hundredth; and what they really take."""
 
-    def __init__(self, pace=lambda t: 1.0, evaluating=0.01):
-        self.now, self.pace, self.evaluating = 100.0, pace, evaluating
+    def __init__(self, pace=lambda t: 1.0, evaluating=0.01, first=1):
+        self.now, self.pace, self.evaluating, self.first = 100.0, pace, evaluating, first
 
-    def go(self, run, deadline):
+    def go(self, run, deadline, every=1):
         """To the end of the run, as the loop goes; -> the seconds that it takes, test included."""
-        start, steps = self.now, run.loader.steps_per_epoch
+        start, steps, unread = self.now, run.loader.steps_per_epoch, []
         while run.progress.step < run.total:
             t = run.progress.step + 1
-            seconds = (1.0 if t <= run.start_steps else 4.0) * self.pace(t)
-            run.progress.step, self.now = t, self.now + seconds
-            deadline.took(run, 1, seconds)
+            unread.append((1.0 if t <= run.start_steps else 4.0) * self.pace(t))
+            run.progress.step, self.now = t, self.now + unread[-1]
+            if len(unread) == every or t % steps == 0 or t == run.total:
+                deadline.took(run, len(unread), sum(unread))
+                unread = []
             if t % steps == 0 or t == run.total:
-                validation = self.evaluating * COUNT.validation
+                validation = self.evaluating * COUNT.validation * (self.first if t == steps else 1)
                 run.progress.records.append({"seconds": 1.0 + validation, "training_seconds": 1.0})
                 self.now += validation
         self.now += plan.other_seconds(self.evaluating, 0, run.total / steps, COUNT)
@@ -92,16 +94,39 @@ def test_validation_that_takes_long_is_reckoned_with(fast, pictures, folder):
     assert run.progress.left_out > 0
 
 
-def test_a_hiccup_hardly_matters(fast, pictures, folder):
+@pytest.mark.parametrize(("slow", "most"), [
+    (lambda t: 20.0 if t == 200 else 1.0, 14), (lambda t: 2.0 if 190 < t <= 210 else 1.0, 25)], ids=["a step", "twenty steps"])
+def test_what_a_slow_minute_took_away_comes_back(fast, pictures, folder, slow, most):
+    """80 seconds are lost of 900, of which 27 were to spare: 13 steps' worth of four seconds."""
     run = Run(fast(), pictures, folder)
     seconds, speed = planned(run)
-    machine = Machine(lambda t: 20.0 if t == 200 else 1.0)  # 80 seconds lost of 900
+    machine = Machine(slow)
+    took = machine.go(run, Deadline(100.0 + 1.03 * seconds, speed, COUNT, clock=lambda: machine.now))
+    assert 13 <= run.progress.left_out <= most and took < 1.03 * seconds + 4
+    assert run.rate(run.total) == 0
+
+
+def test_one_slow_validation_says_little_about_the_test(fast, pictures, folder):
+    """The first takes 10 seconds and the test 350 in place of 35, should it go on like that."""
+    run = Run(fast(), pictures, folder)
+    seconds, speed = planned(run)
+    machine = Machine(evaluating=0.125, first=10)
+    speed = speed._replace(evaluating=0.125)
+    seconds += 0.115 * (40 * 8 + 7 * 40 + 2 * 80)
     machine.go(run, Deadline(100.0 + 1.03 * seconds, speed, COUNT, clock=lambda: machine.now))
-    assert run.progress.left_out < 30
+    assert run.progress.left_out < 10
+
+
+def test_a_device_that_is_asked_every_five_steps(fast, pictures, folder):
+    run = Run(fast(), pictures, folder)
+    seconds, speed = planned(run)
+    machine = Machine(lambda t: 2.0 if t > 185 else 1.0)
+    took = machine.go(run, Deadline(100.0 + seconds, speed, COUNT, clock=lambda: machine.now), every=5)
+    assert 0.95 * seconds < took < 1.02 * seconds
 
 
 def test_no_time_left_at_all(fast, pictures, folder):
-    """Two steps remain, and then it is over."""
+    """One more step, and then it is over."""
     run = Run(fast(), pictures, folder)
     run.progress.step = 250
     deadline = Deadline(0.0, planned(run)[1], COUNT, clock=lambda: 100.0)
@@ -110,19 +135,24 @@ def test_no_time_left_at_all(fast, pictures, folder):
     assert run.total == 251
 
 
-def test_a_shortened_schedule_goes_on_where_it_was_and_ends_where_it_would(fast, pictures, folder):
+def test_a_schedule_in_longer_strides_goes_on_where_it_was_and_ends_where_it_would(fast, pictures, folder):
     run = Run(fast(lookahead=5), pictures, folder)
     before = [run.rate(t) for t in range(1, 361)]
     run.progress.step = 100
-    run.shorten(230)  # 130 steps for 260
+    run.end_after(230)  # 130 steps for 260
     assert run.start_steps == 140 and run.lookahead.total == 230
     np.testing.assert_allclose([run.rate(t) for t in range(100, 231)], before[99::2])
     assert [run.loader.batch(t)[0].shape[2] for t in (140, 141)] == [4, 8]
     run.progress.step = 180
-    run.shorten(190)  # 10 steps for 100
+    run.end_after(190)  # 10 steps for 100
     np.testing.assert_allclose([run.rate(t) for t in range(180, 191)], before[259::10])
     assert run.total == 190 and run.progress.left_out == 170
     assert run.start_steps == 140  # as it was
+    assert run.planned_left == 100
+    run.progress.step = 185
+    run.end_after(185 + run.planned_left)  # the machine is as fast again
+    np.testing.assert_allclose([run.rate(t) for t in range(185, 236)], before[309:])
+    assert run.total == 235
 
 
 class Once:
@@ -133,37 +163,42 @@ class Once:
 
     def took(self, run, steps, seconds):
         if run.progress.step == self.behind:
-            run.shorten(13)
+            run.end_after(13)
+
+
+def go(config, pictures, folder, *, deadline=None, resume=False):
+    """A run in a folder of its own -> the run, its result, and what it said."""
+    folder.mkdir(exist_ok=True)
+    run, lines = Run(config, pictures, RunFolder(folder)), []
+    result = loop.carry_out(run, resume=resume, say=lines.append, progress=False, forecast=False, deadline=deadline)
+    return run, result, lines
+
+
+def weights(folder):
+    return {name: p.data for name, p in load_checkpoint(folder / "last.npz").net.named_parameters().items()}
 
 
 @pytest.mark.parametrize(("behind", "stop"), [(4, 6), (10, 11)], ids=["small", "full size"])
 def test_a_shortened_run_resumes_to_the_same_bits(fast, pictures, tmp_path, monkeypatch, behind, stop):
     """Ctrl-C some steps later; 13 steps are left of 18. Who resumes has all the time."""
-    config, results, lines = fast(epochs=2, lookahead=5), {}, []
-    for name in ("whole", "halved"):
-        (tmp_path / name).mkdir()
-        folder = loop.RunFolder(tmp_path / name)
-        if name == "halved":
-            step = Run.step
-
-            def stopping(self, t, workspace, step=step):
-                if t == stop:
-                    loop.signal.raise_signal(loop.signal.SIGINT)
-                return step(self, t, workspace)
-
-            monkeypatch.setattr(Run, "step", stopping)
-            with pytest.raises(KeyboardInterrupt):
-                loop.carry_out(Run(config, pictures, folder), resume=False, say=lines.append, progress=False, deadline=Once(behind))
-            monkeypatch.undo()
-            with backend.using("numpy"):
-                results[name] = loop.train(config, pictures, folder, resume=True, say=lines.append, progress=False)
-        else:
-            results[name] = loop.carry_out(Run(config, pictures, folder), resume=False, say=lines.append, progress=False,
-                                           forecast=False, deadline=Once(behind))
-        results[name + " weights"] = {
-            key: parameter.data.copy() for key, parameter in load_checkpoint(folder.last).net.named_parameters().items()}
-    assert results["whole"]["steps"] == results["halved"]["steps"] == 13
-    assert results["whole"]["steps_left_out"] == results["halved"]["steps_left_out"] == 5
+    config, whole, halved = fast(epochs=2, lookahead=5), tmp_path / "whole", tmp_path / "halved"
+    run, result, lines = go(config, pictures, whole, deadline=Once(behind))
+    assert result["steps"] == 13 and result["steps_left_out"] == 5
     assert "slower     than it was measured: 5 of 18 steps are left out, to end in time" in lines
-    for key, array in results["whole weights"].items():
-        np.testing.assert_array_equal(array, results["halved weights"][key])
+    step = Run.step
+
+    def stopping(self, t, workspace):
+        if t == stop:
+            loop.signal.raise_signal(loop.signal.SIGINT)
+        return step(self, t, workspace)
+
+    monkeypatch.setattr(Run, "step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        go(config, pictures, halved, deadline=Once(behind))
+    monkeypatch.undo()
+    with backend.using("numpy"):
+        resumed, again, lines = go(config, pictures, halved, resume=True)
+    assert f"resuming   after step {stop} of 13 (5 of 18 were left out, to end in time)" in lines
+    assert (again["steps"], again["steps_left_out"], resumed.start_steps) == (13, 5, run.start_steps)
+    for name, array in weights(whole).items():
+        np.testing.assert_array_equal(array, weights(halved)[name])
