@@ -47,8 +47,7 @@ def measured(config: "Config", **arguments: Any) -> dict[str, "Speed"]:
             return plan.measure_all(**arguments)
         from resnet_np.kernels import compile
 
-        compile.get_help(compiled_as(config))
-        speeds = plan.measure_all(**arguments)
+        speeds = plan.measure_all(**arguments, compiled=compile.get_help(compiled_as(config)))
         compile.note_warm(compiled_as(config))
         return speeds
 

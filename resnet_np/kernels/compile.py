@@ -58,6 +58,7 @@ LIGHT = "vdpbf16ps" not in supported() and int(config.OPT) == 3 and not config.O
 CALLED, KERNEL = 1, 2
 
 KEPT_FOLDERS = 3  # a user who switches between two versions keeps both warm
+HELP_SECONDS = 120  # after which nobody waits for the process that helps any more
 DAYS_KEPT = 7  # since its last use: a younger folder may belong to a running process
 WARM = "training-step-compiled"
 
@@ -212,15 +213,19 @@ def note_warm(step: str = "float32") -> None:
             (folder / f"{WARM}-{step}").touch()
 
 
-def get_help(step: str = "float32") -> None:
-    """Where such a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once."""
+def get_help(step: str = "float32") -> Callable[[], None]:
+    """Where such a training step has yet to be compiled, let a second process compile half of it: see warm.py. Returns at once, a
+    function that waits until that process is done: before that, nobody should time anything."""
     if is_warm(step) or cache_folder() is None or threads.count() < 2 or not sys.executable:
-        return
+        return lambda: None
     nowhere, packages = subprocess.DEVNULL, Path(__file__).parents[2]  # where -m finds this very package
     with contextlib.suppress(OSError):  # then this process compiles all of it
         command = [sys.executable, "-m", "resnet_np.kernels.warm", step]
         helper = subprocess.Popen(command, cwd=packages, stdin=nowhere, stdout=nowhere, stderr=nowhere)
-        threading.Thread(target=helper.wait, daemon=True).start()  # so that it leaves no zombie
+        waiting = threading.Thread(target=helper.wait, daemon=True)  # so that it leaves no zombie
+        waiting.start()
+        return lambda: waiting.join(HELP_SECONDS)
+    return lambda: None
 
 
 def _fingerprint() -> str:

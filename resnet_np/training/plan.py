@@ -68,12 +68,13 @@ class Choice:
 
 def measure_all(
     *, classes: int, image_size: int, count: Pictures, seconds: Callable[[], float] = lambda: math.inf,
-    changes: Mapping[str, Any] = MappingProxyType({}),
+    changes: Mapping[str, Any] = MappingProxyType({}), compiled: Callable[[], None] = lambda: None,
 ) -> dict[str, Speed]:
     """The speed of the recipes on this machine, by name, the cheapest first.
 
     No larger net is tried than one that cannot be given in the time that is left as much as was ever measured: it could even less.
-    seconds: says how many are left. changes: of the recipes' options, which the user wants.
+    seconds: says how many are left. changes: of the recipes' options, which the user wants. compiled: waits for another process
+    that compiles; time is taken afterwards.
     """
     speeds: dict[str, Speed] = {}
     last: Measured | None = None
@@ -81,15 +82,16 @@ def measure_all(
         if last and (last.model, last.width) != (recipe.model, recipe.width):
             if epochs_within(speeds[last.name], seconds(), count) < _most(last, count):
                 break
-        speeds[recipe.name] = measure(config_of(recipe, count, image_size, changes), classes=classes, image_size=image_size)
+        speeds[recipe.name] = measure(
+            config_of(recipe, count, image_size, changes), classes=classes, image_size=image_size, compiled=compiled)
         last = recipe
     return speeds
 
 
-def measure(config: Config, *, classes: int, image_size: int) -> Speed:
+def measure(config: Config, *, classes: int, image_size: int, compiled: Callable[[], None] = lambda: None) -> Speed:
     """Train and evaluate as that recipe does, on random pictures, for a moment; which also compiles what is not yet compiled.
 
-    Raises InputError where pictures are too small for the net.
+    compiled: as in `measure_all`. Raises InputError where pictures are too small for the net.
     """
     check_image_size(config.model, image_size)
     net = build(config.model, width=config.width or None, dropout=config.dropout, classes=classes, fused=config.fused)
@@ -112,7 +114,7 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
                 x, targets = loader.batch(t)
             read([training_step(net, optimiser, x, targets, lr=1e-3, workspace=workspace, rng=generator(0, t, "dropout"))])
 
-        return _seconds(step)
+        return _seconds(step, compiled)
 
     def evaluate() -> None:
         with workspace:
@@ -123,12 +125,13 @@ def measure(config: Config, *, classes: int, image_size: int) -> Speed:
     step, small = train(image_size), start_size(config, image_size)
     quick = train(small) if small < image_size else step
     mean = step + config.start_share * (quick - step)
-    return Speed(mean / len(images), _seconds(evaluate) / min(few, len(images)), step / quick)
+    return Speed(mean / len(images), _seconds(evaluate, compiled) / min(few, len(images)), step / quick)
 
 
-def _seconds(action: Callable[[], None]) -> float:
+def _seconds(action: Callable[[], None], compiled: Callable[[], None]) -> float:
     """The mean of a few, after one that compiles: a machine that does other things, too, will go on doing so."""
     action()
+    compiled()
     start, calls = time.perf_counter(), 0
     while calls < TRIAL_STEPS or time.perf_counter() - start < TRIAL_SECONDS:
         action()

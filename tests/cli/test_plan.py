@@ -102,9 +102,9 @@ def test_what_is_compiled_is_noted_by_its_own_name(monkeypatch, changes, step):
     """Help is asked for before anything is measured, and what has been compiled is noted behind it."""
     compile = pytest.importorskip("resnet_np.kernels.compile")
     calls = []
-    monkeypatch.setattr(compile, "get_help", lambda step: calls.append(("help", step)))
+    monkeypatch.setattr(compile, "get_help", lambda step: calls.append(("help", step)) or print)
     monkeypatch.setattr(compile, "note_warm", lambda step: calls.append(("warm", step)))
     monkeypatch.setattr(plan, "measure_all", lambda **_: calls.append(("measured", _)) or {})
     monkeypatch.setattr(backend, "current", lambda: "numba")
     assert measured(preset("fast", **changes), classes=10) == {}
-    assert calls == [("help", step), ("measured", {"classes": 10}), ("warm", step)]
+    assert calls == [("help", step), ("measured", {"classes": 10, "compiled": print}), ("warm", step)]

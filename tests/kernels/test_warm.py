@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from resnet_np.kernels.micro import MICRO_KERNEL  # noqa: E402
 
 STEP = """
 import sys
+import time
 from numba.core import event
 import numpy as np
 from resnet_np.kernels import compile
@@ -79,19 +81,22 @@ def test_what_it_compiled_is_not_compiled_again(tmp_path, step):
 
 @pytest.mark.parametrize(("warm", "threads", "helpers"), [(False, 2, 1), (True, 2, 0), (False, 1, 0)])
 def test_help_is_asked_for_where_it_helps(monkeypatch, warm, threads, helpers):
-    started = []
+    started, ended = [], []
 
     class Helper:
         def __init__(self, command, **options):
             started.append(command[1:])
 
         def wait(self):
-            pass
+            time.sleep(0.05)
+            ended.append(True)
 
     monkeypatch.setattr(compile.subprocess, "Popen", Helper)
     monkeypatch.setattr(compile, "is_warm", lambda step: warm)
     monkeypatch.setattr(compile.numba, "get_num_threads", lambda: threads)
-    compile.get_help("bf16")
+    wait = compile.get_help("bf16")
+    wait()
+    assert len(ended) == helpers
     assert started == [["-m", "resnet_np.kernels.warm", "bf16"]] * helpers
 
 
@@ -101,7 +106,7 @@ def test_without_help_it_goes_on_alone(monkeypatch):
 
     monkeypatch.setattr(compile, "is_warm", lambda step: False)
     monkeypatch.setattr(compile.subprocess, "Popen", refuse)
-    compile.get_help()
+    compile.get_help()()  # and there is nobody to wait for
 
 
 COMPILES = """

@@ -1,10 +1,14 @@
 """What is chosen for the time at hand, from made-up speeds and accuracies; and that the real table and the real machine fit in."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from resnet_np import backend
 from resnet_np.errors import InputError
-from resnet_np.training import plan
+from resnet_np.training import plan, preset
 from resnet_np.training.measured import MEASURED, Measured
 from resnet_np.training.plan import Pictures, Speed
 
@@ -113,11 +117,38 @@ def test_the_real_table_is_of_recipes_that_exist():
         assert plan.config_of(recipe, COUNT, 32).preset == "fast"
 
 
+def test_the_real_table_is_that_of_the_records():
+    """Every seed that was recorded, and nothing else."""
+    path = Path(__file__).resolve().parents[2] / "tutorials" / "recorded" / "race.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    for recipe in MEASURED:
+        for epochs, accuracies in recipe.accuracy.items():
+            runs = sorted((row for row in rows if row["name"] == f"{recipe.name}, {epochs} epochs"), key=lambda row: row["seed"])
+            assert accuracies == tuple(row["validation_accuracy_views"] for row in runs)
+            config = preset("fast", model=recipe.model, width=recipe.width, epochs=epochs, **recipe.changes)
+            assert all(config == preset("fast", **{"model": "fast8", "width": 64} | row["recipe"]) for row in runs)
+
+
 def test_measuring_gives_seconds_a_picture():
     tiny = Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8})
     config = plan.config_of(tiny, COUNT, 9, {"dropout": 0.2, "mixup": 0.2})
     with backend.using("numpy"):
         assert min(plan.measure(config, classes=3, image_size=9)) > 0
+
+
+def test_time_is_taken_when_all_is_compiled(monkeypatch):
+    """The first call compiles for 7 seconds; then another process does, for 5; a call takes half a second."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def action():
+        clock[0] += 0.5 if calls else 7.0
+        calls.append(1)
+
+    def compiled():
+        clock[0] += 5.0
+
+    assert plan._seconds(action, compiled) == pytest.approx(0.5) and len(calls) == 1 + plan.TRIAL_STEPS
 
 
 def test_pictures_too_small_for_the_pools():
@@ -132,7 +163,7 @@ def test_small_pictures_are_measured_for_their_share_of_the_steps(monkeypatch):
     monkeypatch.setattr(plan, "training_step", lambda net, optimiser, x, *rest, **more: sizes.append(x.shape[2]))
     monkeypatch.setattr(plan, "read", lambda results: results)
 
-    def seconds(action):
+    def seconds(action, compiled):
         action()
         return {(12,): 4.0, (12, 6): 1.0}[tuple(sizes)] if action.__name__ == "step" else 3.0
 
