@@ -280,4 +280,4 @@ tutor.check("11.4", worth_a_thought)
 # **Where the code lives**: `resnet_np/models/resnet_cifar.py` (the nets), `resnet_np/models/summary.py` (counting),
 # `tutorials/record.py` (the recorded runs), `resnet_np/viz/depth.py` (the figures).
 #
-# **Next**: you have reached the end. Train a net of your own: `resnet-np train --data MY_PHOTOS`.
+# **Next**: [12. A good net soon](12_a_good_net_soon.ipynb)

@@ -7,15 +7,20 @@ which the runs lie meanwhile is temporary.
 import argparse
 import datetime
 import json
+import math
 import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numba
+import numpy as np
+
 import data_tools
 from data_tools import letters, shapes10
 from resnet_np.data import resize
+from resnet_np.layers import Conv2d, FusedSequential, GlobalAveragePool, Layer, ReLU
 from resnet_np.models import load_weights, resnet_cifar
 from resnet_np.models.inspect import responses
 from resnet_np.models.summary import summarise
@@ -130,45 +135,153 @@ def layer_responses(seeds):
 
 
 HALF_BATCH = {"batch_size": 500, "lr": 0.414}
+FEW = {"width": 32, "epochs": 5, "limit_train": 20_000, "start_scale": 1.0, "start_share": 0.0, **HALF_BATCH}
 RACE = {  # name: what differs from preset fast
-    **{f"fast8, width 32, {epochs} epochs": {"width": 32, "epochs": epochs, **HALF_BATCH} for epochs in (2, 4, 8, 16)},
-    **{f"fast8, {epochs} epochs": {"epochs": epochs} for epochs in (8, 12)},
-}
-TRICKS = {"width": 32, "epochs": 5, "limit_train": 20_000, "start_scale": 1.0, "start_share": 0.0, **HALF_BATCH}
-AIRBENCH = {"muon": 0.0, "lookahead": 5, "lr": 0.73, "weight_decay": 1.33e-3, "warmup": 0.23, "warmup_factor": 0.2,
-            "final_factor": 0.07}  # the elder recipe, by SGD alone
-WITH_TRICKS = {
-    "fast": {},
-    "SGD and lookahead": AIRBENCH,
-    "batches of 1,000": {"batch_size": 1000, "lr": 0.83},
-    "batches of 250, Muon 0.12": {"batch_size": 250, "lr": 0.2075, "muon": 0.12},
-    "Muon 0.12": {"muon": 0.12},
+    **{f"fast8, width 32, {epochs} epochs": {"width": 32, "epochs": epochs, **HALF_BATCH} for epochs in (2, 4, 8)},
+    **{f"fast8, {epochs} epochs": {"epochs": epochs} for epochs in (4, 6, 8, 12)},
+    "20,000 pictures, 5 epochs": FEW,
+    "20,000 pictures, 5 epochs, batches of 1,000": FEW | {"batch_size": 1000, "lr": 0.83},
+    "20,000 pictures, 5 epochs, batches of 250, Muon 0.12": FEW | {"batch_size": 250, "lr": 0.2075, "muon": 0.12},
+    "20,000 pictures, 5 epochs, Muon 0.12": FEW | {"muon": 0.12},
 }
 
 
 def race(seeds):
-    """Preset fast and what it was chosen from, on CIFAR-10 ($RESNET_NP_DATA, else as `resnet-np train` finds it): accuracy on the
-    validation pictures, of the pictures as they are and of six views. The test set is not read."""
+    """Preset fast and what it was chosen from, on CIFAR-10: accuracy on the validation pictures, of the pictures as they are and of
+    six views. The test set is not read."""
     pictures = data_tools.find(None, say=print, progress=False)
-    for recipes, common in ((WITH_TRICKS, TRICKS), (RACE, {})):
-        for name, changes in recipes.items():
-            for seed in seeds:
-                run = Run(preset("fast", **common | changes, seed=seed), pictures, RunFolder(Path("unused")))
-                workspace, losses, start = Workspace(), [], time.perf_counter()
-                for t in range(1, run.total + 1):
-                    losses.append(run.step(t, workspace).loss)
-                seconds, held_back = time.perf_counter() - start, run.validation
-                validation = run.evaluate(
-                    run.net, pictures.train_images[held_back], pictures.train_labels[held_back], views=6)
-                last = losses[-run.loader.steps_per_epoch:]
-                yield {"name": name, "recipe": common | changes, "pool": run.net.architecture["pool"], "seed": seed,
-                       "training_seconds": round(seconds),
-                       "images_per_second": round(run.total * run.batch_size / seconds), "last_epoch_loss": sum(last) / len(last),
-                       "validation_accuracy": validation.top1, "validation_accuracy_views": validation.top1_views}
+    for name, changes in RACE.items():
+        for seed in seeds:
+            run = Run(preset("fast", **changes, seed=seed), pictures, RunFolder(Path("unused")))
+            yield {"name": name, "recipe": changes, "pool": run.net.architecture["pool"], "seed": seed, **trained(run)}
 
 
-SUBJECTS = {"race": (race, (0,)), "responses": (layer_responses, (0, 1, 2)), "degradation": (degradation, (0, 1, 2)),
-            "fine_tuning": (fine_tuning, (0, 1, 2)), "depth": (depth, (0, 1, 2)), "overfitting": (overfitting, (0, 1, 2))}
+def trained(run):
+    """Train to the end -> seconds, images a second, loss of the last epoch, accuracy on the validation pictures."""
+    workspace, losses, start = Workspace(), [], time.perf_counter()
+    for t in range(1, run.total + 1):
+        losses.append(run.step(t, workspace).loss)
+    seconds, held_back = time.perf_counter() - start, run.validation
+    validation = run.evaluate(
+        run.net, run.pictures.train_images[held_back], run.pictures.train_labels[held_back], views=6)
+    last = losses[-run.loader.steps_per_epoch:]
+    return {"training_seconds": round(seconds), "images_per_second": round(run.total * run.batch_size / seconds),
+            "last_epoch_loss": sum(last) / len(last), "validation_accuracy": validation.top1,
+            "validation_accuracy_views": validation.top1_views}
+
+
+def random_stem(net, rng):
+    """Filters like those that the stem had before it was whitened; they do not learn either."""
+    weight = net.stem.conv1.weight.data
+    weight[...] = Conv2d(weight.shape[1], len(weight), weight.shape[2], rng=rng).weight.data
+
+
+def random_convolutions(net, rng):
+    """All 3x3 convolutions as in the paper's nets."""
+    for parameter in net.named_parameters().values():
+        if parameter.data.ndim == 4 and not parameter.fixed:
+            filters, channels, kernel, _ = parameter.data.shape
+            parameter.data[...] = Conv2d(channels, filters, kernel, rng=rng).weight.data
+
+
+def mean_of_maps(net, rng):
+    """The head of most nets; its features are smaller, and nothing else makes up for that."""
+    net.trunk.children["globalmaxpool"] = GlobalAveragePool()
+
+
+class GELU(Layer):
+    """x Phi(x), Phi the normal distribution's. Hendrycks and Gimpel 2016, section 2."""
+
+    def forward(self, x, *, training, keep_cache=None):
+        self._keep(x, training, keep_cache)
+        out = np.empty(x.shape, x.dtype)
+        gelu(x.ravel(), out.reshape(-1))
+        return out
+
+    def backward(self, dout):
+        x = self._take()
+        dx = np.empty(x.shape, x.dtype)
+        gelu_gradient(dout.ravel(), x.ravel(), dx.reshape(-1))
+        return dx
+
+
+@numba.njit(parallel=True)
+def gelu(x, out):
+    for i in numba.prange(len(x)):
+        out[i] = x[i] * 0.5 * (1 + math.erf(x[i] / math.sqrt(2)))
+
+
+@numba.njit(parallel=True)
+def gelu_gradient(dout, x, dx):
+    """Phi(x) + x phi(x), phi being Phi's derivative."""
+    for i in numba.prange(len(x)):
+        density = math.exp(-0.5 * x[i] * x[i]) / math.sqrt(2 * math.pi)
+        dx[i] = dout[i] * (0.5 * (1 + math.erf(x[i] / math.sqrt(2))) + x[i] * density)
+
+
+def gelus(net, rng):
+    """Every ReLU becomes a GELU; the layers must not be fused."""
+    for layer in layers_of(net):
+        if isinstance(layer, ReLU):
+            layer.__class__ = GELU
+
+
+def layers_of(layer):
+    """The layer and all in it."""
+    yield layer
+    for child in layer.children.values():
+        yield from layers_of(child)
+
+
+def random_blocks(net, rng):
+    """Convolutions that shortcuts pass by start as in the paper's nets; the others as the identity."""
+    for stage in STAGES:
+        random_convolutions(net.trunk.children[stage].children["1"], rng)
+
+
+def no_shortcuts(net, rng):
+    """Blocks that are only their main branch."""
+    for stage in STAGES:
+        block = net.trunk.children[stage].children["1"]
+        net.trunk.children[stage].children["1"] = FusedSequential(**block.main.children, relu=block.relu)
+
+
+STAGES = ("layer1", "layer2", "layer3")
+AIRBENCH = {"muon": 0.0, "lookahead": 5, "lr": 0.73, "weight_decay": 1.33e-3, "warmup": 0.23, "warmup_factor": 0.2,
+            "final_factor": 0.07}  # the elder recipe, by SGD alone
+SHORTEST = {"width": 32, "epochs": 2, **HALF_BATCH}  # the first row of the table in README
+LEFT_OUT = {  # name: what differs from SHORTEST, and what is done to the net before its first step
+    "all": ({}, None),
+    "SGD and lookahead in place of Muon": (AIRBENCH, None),
+    "random filters in place of whitening": ({}, random_stem),
+    "convolutions that start at random": ({}, random_convolutions),
+    "convolutions of blocks that start at random": ({}, random_blocks),
+    "the mean of a map in place of its largest pixel": ({}, mean_of_maps),
+    "full size only, as many seconds": ({"start_scale": 1.0, "start_share": 0.0, "max_steps": 119}, None),
+    "random mirroring in place of turns": ({"flip": "random"}, None),
+    "no label smoothing": ({"label_smoothing": 0.0}, None),
+    "biases at the same rate": ({"bias_rate": 1.0}, None),
+    "no shortcuts": ({}, no_shortcuts),
+    "GELU in place of ReLU": ({"fused": False}, gelus),
+}
+
+
+def tricks(seeds):
+    """Two epochs of fast8, width 32, on CIFAR-10: with the whole of preset fast ("all"), and with one of its tricks left out, or
+    another thing in its place. Accuracy on the validation pictures, of the pictures as they are and of six views; the test set is
+    not read."""
+    pictures = data_tools.find(None, say=print, progress=False)
+    for name, (changes, change) in LEFT_OUT.items():
+        for seed in seeds:
+            run = Run(preset("fast", **SHORTEST | changes, seed=seed), pictures, RunFolder(Path("unused")))
+            if change:
+                change(run.net, np.random.default_rng(seed))
+            yield {"name": name, "recipe": SHORTEST | changes, "seed": seed, **trained(run)}
+
+
+SUBJECTS = {"race": (race, (0,)), "tricks": (tricks, (0, 1, 2)), "responses": (layer_responses, (0, 1, 2)),
+            "degradation": (degradation, (0, 1, 2)), "fine_tuning": (fine_tuning, (0, 1, 2)), "depth": (depth, (0, 1, 2)),
+            "overfitting": (overfitting, (0, 1, 2))}
 
 
 def main():

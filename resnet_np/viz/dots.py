@@ -23,7 +23,7 @@ def dots(runs: Mapping[str, Sequence[float]], *, quantity: str, title: str = "",
         mean = float(np.mean(values))
         axes.plot([mean, mean], [place - 0.3, place + 0.3], color=ORANGE, linewidth=2)
         axes.plot(values, np.full(len(values), place), "o", color=BLUE, markersize=6, alpha=0.75, markeredgewidth=0)
-        axes.annotate(f"{mean:.1f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", color=ORANGE, fontsize=9)
+        axes.annotate(f"{mean:z.1f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", color=ORANGE, fontsize=9)
     axes.set_yticks(range(len(runs)), list(runs))
     axes.set_ylim(len(runs) - 0.5, -0.5)
     if chance is not None:

@@ -16,6 +16,11 @@ def test_a_row_a_way():
     assert axes.get_ylim() == (1.5, -0.5), "the first row is the topmost"
 
 
+def test_nothing_has_no_sign():
+    axes, = dots({"a": [-0.01, 0.0]}, quantity="points").axes
+    assert [text.get_text() for text in axes.texts] == ["0.0"]
+
+
 @pytest.mark.parametrize("runs", [{}, {"a": [1.0], "b": []}])
 def test_no_numbers(runs):
     with pytest.raises(InputError, match="dots: expected at least one number"):
