@@ -44,16 +44,24 @@ class Deadline:
             return
         quick = max(0, run.start_steps - done)
         needed = _middle(paces) * (quick + (left - quick) * (self._speed.growth if small else 1))
-        there = self._end - self._clock() - self._afterwards(run)
+        slower = _middle(paces) / self._planned_pace(run, small)
+        there = self._end - self._clock() - self._afterwards(run, slower)
         fit = max(1, min(int(left * there / needed), run.planned_left))
         if fit < left or fit > WORTH * left:
             run.end_after(done + fit)
 
-    def _afterwards(self, run: Run) -> float:
-        """Seconds for all that is no step: validation, the test, what is typical; a picture takes what it has taken mostly."""
+    def _planned_pace(self, run: Run, small: bool) -> float:
+        """Seconds of a step, by the speed that was measured."""
+        share = run.planned_start / run.planned
+        quick = self._speed.training * run.batch_size / (share + (1 - share) * self._speed.growth)
+        return quick if small else quick * self._speed.growth
+
+    def _afterwards(self, run: Run, slower: float) -> float:
+        """Seconds for all that is no step: validation, the test, what is typical. A picture takes what it has taken mostly, or as
+        many times what was measured as a step does now (`slower`)."""
         records, steps = run.progress.records, run.loader.steps_per_epoch
         validations = [(record["seconds"] - record["training_seconds"]) / self._count.validation for record in records]
-        picture = median_low([self._speed.evaluating, *validations])
+        picture = max(median_low([self._speed.evaluating, *validations]), self._speed.evaluating * slower)
         return plan.other_seconds(picture, -(-run.total // steps) - len(records), run.total / steps, self._count)
 
 

@@ -90,6 +90,7 @@ class Run:
         self.progress = Progress()
         self.planned = config.total_steps(len(train) // self.batch_size)  # steps
         self.start_size, self.start_steps = self._start()
+        self.planned_start = self.start_steps
         images, labels = pictures.train_images[train], pictures.train_labels[train]
         arithmetic.check_training(config.precision)
         self.net, self.normaliser = self._begin(images)

@@ -106,6 +106,15 @@ def test_what_a_slow_minute_took_away_comes_back(fast, pictures, folder, slow, m
     assert run.rate(run.total) == 0
 
 
+def test_the_test_is_expected_to_be_as_slow_as_the_steps(fast, pictures, folder):
+    """When it has begun nothing can be left out any more."""
+    run = Run(fast(), pictures, folder)
+    deadline = Deadline(1_000.0, planned(run)[1], COUNT)
+    assert deadline._planned_pace(run, True) == pytest.approx(1.0) and deadline._planned_pace(run, False) == pytest.approx(4.0)
+    assert deadline._afterwards(run, 2.0) == pytest.approx(2 * deadline._afterwards(run, 1.0))
+    assert deadline._afterwards(run, 0.5) == deadline._afterwards(run, 1.0)
+
+
 def test_one_slow_validation_says_little_about_the_test(fast, pictures, folder):
     """The first takes 10 seconds and the test 350 in place of 35, should it go on like that."""
     run = Run(fast(), pictures, folder)
