@@ -74,17 +74,24 @@ class Muon:
 def orthogonalised(matrix: np.ndarray, steps: int = STEPS) -> np.ndarray:
     """matrix (M, K) -> about U V^T of its singular value decomposition U S V^T: the same directions, each as strong as the others.
 
-    By the iteration of Newton and Schulz, which needs products alone: X <- a X + b (X X^T) X + c (X X^T)^2 X leaves U and V as they
-    are and sends each singular value s to a s + b s^3 + c s^5. It begins with X = matrix / |matrix|, where all s are at most 1. A
-    matrix of zeros stays one.
+    By the iteration of Newton and Schulz, which needs products alone: X <- P X with P = a + b G + c G^2 and G = X X^T leaves U and
+    V as they are and sends each singular value s to a s + b s^3 + c s^5. It begins with X = matrix / |matrix|, where all s are at
+    most 1. X, the largest of these matrices, is multiplied but once, at the end, by the product of all P: to know the next P, G is
+    enough, which becomes P G P. A matrix of zeros stays one.
     """
     x = matrix / (_norm(matrix) + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = _pictures(x.T if tall else x)  # the smaller of X X^T and X^T X
-    for _ in range(steps):
-        gram = _times_transposed(x)
-        x = A * x + _times(B * gram + C * _times_transposed(_pictures(gram)), x)  # gram is symmetric
-    x = x[:, :, 0].transpose(1, 0, 2).reshape(x.shape[1], -1)
+    gram = _times_transposed(x)
+    diagonal = A * namespace(x).eye(len(gram), dtype=gram.dtype)
+    product = None
+    for step in range(steps):  # all of these matrices are symmetric, and polynomials in the first G: they commute
+        pictures = _pictures(gram)
+        p = diagonal + B * gram + C * _times_transposed(pictures)
+        product = p if product is None else _matrix(_times(p, _pictures(product)))
+        if step < steps - 1:
+            gram = _matrix(_times(p, _times(p, pictures)))
+    x = _matrix(x if product is None else _times(product, x))
     return namespace(x).ascontiguousarray(x.T) if tall else x
 
 
@@ -102,6 +109,12 @@ def _pictures(x: np.ndarray) -> np.ndarray:
     counts = [count for count in (9, 8, 4, 2, 1) if x.shape[1] % count == 0]
     count = next((count for count in counts if x.shape[1] // count % ROW == 0), counts[0])
     return namespace(x).ascontiguousarray(x.reshape(len(x), count, -1).transpose(1, 0, 2)[:, :, None])
+
+
+def _matrix(pictures: np.ndarray) -> np.ndarray:
+    """The inverse of `_pictures`."""
+    matrix = pictures[:, :, 0].transpose(1, 0, 2).reshape(pictures.shape[1], -1)
+    return namespace(matrix).ascontiguousarray(matrix)
 
 
 def _times(a: np.ndarray, pictures: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
-3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums where winograd.py suits. Of the rest, rows of whole
-half-vectors are read straight from the padded image (direct.py). What remains goes by tiles of the im2col matrix (tiles.py): the
-forward pass to the same bits as direct.py, the gradients of a stride above 1, or of many channels, in another order of summation.
+3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums where winograd.py suits, but on maps of up to 2x2
+pixels as one matrix product (dense.py). Of the rest, rows of whole half-vectors are read straight from the padded image
+(direct.py). What remains goes by tiles of the im2col matrix (tiles.py): the forward pass to the same bits as direct.py, the
+gradients of a stride above 1, or of many channels, in another order of summation.
 Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width
@@ -20,7 +21,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
-from resnet_np.kernels.conv import direct, winograd
+from resnet_np.kernels.conv import dense, direct, winograd
 from resnet_np.kernels.conv.finish import finish_image, nothing
 from resnet_np.kernels.conv.partials import add_parts, parts
 from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image, round_up
@@ -58,6 +59,8 @@ def input_grad(dout, w, *, x_shape, stride, pad):
 
 def weight_grad(dout, x, *, w_shape, stride, pad):
     """dout (N, F, OH, OW), x (N, C, H, W) -> dw of shape w_shape, summed over the batch."""
+    if dense.suits(w_shape, stride, pad, pad, x.shape):
+        return dense.weight_grad(dout, x)
     if winograd.suits_weight_grad(w_shape, stride, dout.shape, x.dtype):
         return winograd.weight_grad(dout, x, pad=pad)
     if direct.fits(dout.shape[3], x.dtype):
@@ -90,6 +93,8 @@ def input_grad_correlation(dout, w, pad, finish):
 def correlate(x, w, stride, pad_h, pad_w, finish):
     """x (N, C, H, W), w (F, C, KH, KW) -> out (N, F, OH, OW). finish: what is done to each image of it, in the cache."""
     oh, ow = (x.shape[2] + 2 * pad_h - w.shape[2]) // stride + 1, (x.shape[3] + 2 * pad_w - w.shape[3]) // stride + 1
+    if dense.suits(w.shape, stride, pad_h, pad_w, x.shape):
+        return dense.correlate(x, w, finish)
     if winograd.suits(w.shape, stride, (len(x), len(w), oh, ow), x.dtype):
         return winograd.correlate(x, w, pad_h, pad_w, finish)
     if direct.fits(ow, x.dtype):

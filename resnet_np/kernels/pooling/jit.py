@@ -4,10 +4,12 @@ The global pools are too small for threads: 64 maps of 8x8 an image. The others 
 """
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import inline, parallel, reduction, serial
 from resnet_np.workspace import empty
+
+TOGETHER = 256  # windows of 2x2, in about as many pixels as the L1 cache holds beside their maxima
 
 
 def global_average_forward(x):
@@ -38,7 +40,10 @@ def max_forward(x, *, k, stride, pad):
     out = empty((images, channels, (height + 2 * pad - k) // stride + 1, (width + 2 * pad - k) // stride + 1), x.dtype)
     winners = empty(out.shape, np.int32)
     if (k, stride, pad) == (2, 2, 0):
-        _max_forward_2x2(x, out, winners)
+        places = _first_places(*out.shape[2:], width)
+        corners = empty((get_num_threads(), 4, len(places)), x.dtype)
+        _max_forward_2x2(x.reshape(images * channels, height, width), places, corners, out.reshape(images * channels, -1),
+                         winners.reshape(images * channels, -1))
     else:
         _max_forward(x, k, stride, pad, out, winners)
     return out, winners
@@ -122,21 +127,40 @@ def _max_forward(x, k, stride, pad, out, winners):
                     out[n, c, oh, ow], winners[n, c, oh, ow] = best, winner
 
 
+def _first_places(oh, ow, width):
+    """Where in its map each window of 2x2 begins, int32; of as many maps, one behind the other, as have `TOGETHER` windows."""
+    places = (2 * np.arange(oh, dtype=np.int32)[:, None] * np.int32(width) + 2 * np.arange(ow, dtype=np.int32)).ravel()
+    return np.tile(places, max(1, TOGETHER // len(places)))
+
+
 @parallel
-def _max_forward_2x2(x, out, winners):
-    """The same for windows of 2x2 side by side. Choices in place of branches: these LLVM makes vectors of."""
-    width, columns = x.shape[3], out.shape[3]
-    for n in prange(out.shape[0]):
-        for c in range(out.shape[1]):
-            for oh in range(out.shape[2]):
-                upper, lower = x[n, c, 2 * oh, :2 * columns], x[n, c, 2 * oh + 1, :2 * columns]
+def _max_forward_2x2(x, places, corners, out, winners):
+    """The same for windows of 2x2 side by side; x (M, H, W), out and winners (M, OH * OW). places: see `_first_places`.
+
+    First the windows' corners are put apart, upper left, upper right, lower left, lower right; then they are compared, without a
+    branch and however short the rows are, so that LLVM makes vectors of it. Scratch a thread: corners (4, windows).
+    """
+    width, windows = x.shape[2], out.shape[1]
+    rows, columns, group = x.shape[1] // 2, width // 2, len(places) // windows
+    for turn in prange((len(x) + group - 1) // group):
+        thread, first = get_thread_id(), np.int64(turn) * group
+        a, b, c, d = corners[thread, 0], corners[thread, 1], corners[thread, 2], corners[thread, 3]
+        end = min(first + group, len(x))
+        to = 0
+        for m in range(first, end):
+            for oh in range(rows):
+                upper, lower = x[m, 2 * oh], x[m, 2 * oh + 1]
                 for ow in range(columns):
-                    place = np.int32(2 * oh * width + 2 * ow)
-                    best, winner = upper[2 * ow], place
-                    best, winner = _larger(best, winner, upper[2 * ow + 1], place + np.int32(1))
-                    best, winner = _larger(best, winner, lower[2 * ow], place + np.int32(width))
-                    best, winner = _larger(best, winner, lower[2 * ow + 1], place + np.int32(width + 1))
-                    out[n, c, oh, ow], winners[n, c, oh, ow] = best, winner
+                    a[to + ow], b[to + ow] = upper[2 * ow], upper[2 * ow + 1]
+                    c[to + ow], d[to + ow] = lower[2 * ow], lower[2 * ow + 1]
+                to += columns
+        values, won = out[first:end].reshape(-1), winners[first:end].reshape(-1)
+        for i in range(to):
+            best, winner = a[i], places[i]
+            best, winner = _larger(best, winner, b[i], places[i] + np.int32(1))
+            best, winner = _larger(best, winner, c[i], places[i] + np.int32(width))
+            best, winner = _larger(best, winner, d[i], places[i] + np.int32(width + 1))
+            values[i], won[i] = best, winner
 
 
 @inline

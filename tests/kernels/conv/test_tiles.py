@@ -146,7 +146,7 @@ def test_shuffles(rng, dtype):
 GUARDED = """
     import ctypes, mmap
     import numpy as np
-    from resnet_np.kernels.conv import direct, jit, partials, winograd
+    from resnet_np.kernels.conv import dense, direct, jit, partials, winograd
     from resnet_np.kernels.fused import jit as fused
 
     libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
@@ -163,7 +163,7 @@ GUARDED = """
         kept.append(memory)
         return view
 
-    for module in (direct, fused, jit, partials, winograd):
+    for module in (dense, direct, fused, jit, partials, winograd):
         module.empty = lambda shape, dtype: guarded(  # outputs and scratch too
             np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 0, dtype))
     packed = direct._packed
@@ -175,7 +175,8 @@ GUARDED = """
                                           (1, 2, 16, 32, 4, 7, 2, 3), (1, 2, 9, 24, 2, 5, 3, 2), (1, 1, 1, 8, 1, 1, 1, 0),
                                           (9, 37, 5, 3, 19, 2, 1, 0), (2, 18, 3, 150, 5, 5, 1, 2),
                                           (1, 17, 2, 8, 18, 3, 1, 1), (3, 16, 6, 24, 16, 3, 1, 1), (2, 70, 10, 18, 19, 3, 1, 0),
-                                          (9, 16, 3, 3, 40, 3, 1, 1), (2, 16, 31, 41, 16, 3, 1, 2)):
+                                          (9, 16, 3, 3, 40, 3, 1, 1), (2, 16, 31, 41, 16, 3, 1, 2), (9, 3, 2, 2, 5, 3, 1, 1),
+                                          (40, 5, 1, 2, 17, 3, 1, 1)):
         x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((f, c, k, k))
         for dtype in (np.float32, np.float64):
             X, W = guarded(x.astype(dtype)), guarded(weight.astype(dtype))
