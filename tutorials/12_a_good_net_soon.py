@@ -258,9 +258,9 @@ spread({f"The {len(rank)} singular values of this gradient": after_steps}, xlabe
 
 # %%
 def muon_cost(shape):
-    """Multiply-adds of the products for the filters (F, C, KH, KW), a step."""
+    """Multiply-adds of the products for the filters (F, C, KH, KW), a step: two with X, the others with A, which is smaller."""
     small, large = sorted((shape[0], shape[1] * shape[2] * shape[3]))
-    return muon.STEPS * (2 * small**2 * large + small**3)
+    return 2 * small**2 * large + (4 * muon.STEPS - 3) * small**3
 
 
 mine = sum(muon_cost(p.data.shape) for p in net.named_parameters().values() if p.data.ndim == 4 and not p.fixed)

@@ -264,7 +264,7 @@ def _operation_lines(result: "Roofline") -> list[str]:
     return [*lines, "", *textwrap.wrap(
         f"Roof: the lower of {result.sgemm:.0f} GFLOP/s (NumPy's 2048x2048 product) and {result.copy:.1f} GB/s (memory copied) "
         "times FLOP a byte. Operations that memory bounds show GB/s, the others GFLOP/s. Above 100 %: the arrays were in a cache, "
-        f"or Winograd's convolutions (3x3, stride 1) did with {SAVING[result.task.precision]} of the multiplications, all of which "
-        "are counted"
+        f"or Winograd's convolutions (3x3, stride 1) did with {SAVING[result.task.precision]} of the multiplications, and those of "
+        "2x2 maps without the products with zeros, all of which are counted"
         + ("." if result.task.precision == "float32" else "; and the roof is that of float32, which bf16 may pass."),
         WIDTH)]

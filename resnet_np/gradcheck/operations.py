@@ -21,6 +21,7 @@ def operations() -> Iterator[Subject]:
         ("3x3, rows of vectors", (2, 2, 3, 8), (5, 2, 3, 3), 1, 1),
         ("3x3, stride 2, rows of vectors", (2, 2, 4, 16), (3, 2, 3, 3), 2, 1),
         ("3x3, Winograd", (3, 9, 6, 4), (10, 9, 3, 3), 1, 1),
+        ("3x3, maps of 2x2", (8, 2, 2, 2), (3, 2, 3, 3), 1, 1),
         ("1x1, stride 2", (2, 3, 5, 5), (6, 3, 1, 1), 2, 0),
         ("2x4, stride 3", (2, 2, 7, 8), (3, 2, 2, 4), 3, 0),
         ("7x7, stride 2", (1, 2, 9, 9), (2, 2, 7, 7), 2, 3),
@@ -42,6 +43,7 @@ def operations() -> Iterator[Subject]:
         ("1x1, stride 2", (2, 3, 5, 5), (4, 3, 1, 1), {"relu": False, "stride": 2}),
         ("relu, stride 2", (2, 2, 4, 16), (3, 2, 3, 3), {"relu": True, "stride": 2, "pad": 1}),
         ("relu, Winograd", (2, 8, 4, 4), (9, 8, 3, 3), {"relu": True, "pad": 1}),
+        ("relu, maps of 2x2", (8, 2, 2, 2), (3, 2, 3, 3), {"relu": True, "pad": 1}),
     )
     for name, images, filters, options in fused_cases:
         yield Subject(f"fused conv bn {name}", "every entry", SINGLE, _conv_batchnorm(images, filters, False, options))

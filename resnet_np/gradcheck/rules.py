@@ -16,9 +16,9 @@ from resnet_np.optim import SGD
 
 
 def convolution_is_a_cross_correlation() -> None:
-    """Against the definition, written out: odd sizes and stride 2; rows of 8, for compiled kernels vectors; many channels."""
+    """Against the definition: odd sizes and stride 2; rows of 8, for compiled kernels vectors; many channels; small maps."""
     rng = np.random.default_rng(1)
-    for shape, filters, stride in (((2, 3, 7, 5), 4, 2), ((2, 3, 4, 8), 4, 1), ((2, 8, 4, 8), 8, 1)):
+    for shape, filters, stride in (((2, 3, 7, 5), 4, 2), ((2, 3, 4, 8), 4, 1), ((2, 8, 4, 8), 8, 1), ((8, 2, 2, 2), 3, 1)):
         x, w, pad = rng.standard_normal(shape), rng.standard_normal((filters, shape[1], 3, 3)), 1
         out, _ = F.conv2d_forward(to_device(x), to_device(w), stride=stride, pad=pad)
         expected = _correlate(x, w, stride, pad)

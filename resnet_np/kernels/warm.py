@@ -37,12 +37,13 @@ def float32() -> None:
 
 
 def fast() -> None:
-    """The same for a fast net that learns by Muon, whose products are 1x1 convolutions."""
-    x, half, row = (np.zeros(shape, np.float32) for shape in ((1, 16, 8, 8), (1, 16, 4, 4), (1, 16, 1, 8)))
+    """The same for a fast net that learns by Muon, whose products are 1x1 convolutions. Small pictures end in maps of 2x2."""
+    x, half, row, least = (np.zeros(shape, np.float32) for shape in ((1, 16, 8, 8), (1, 16, 4, 4), (1, 16, 1, 8), (8, 16, 2, 2)))
     w, point, channel = np.zeros((16, 16, 3, 3), np.float32), np.zeros((16, 16, 1, 1), np.float32), np.ones(16, np.float32)
     conv.forward(row, point, stride=1, pad=0)
     conv.weight_grad(row, row, w_shape=point.shape, stride=1, pad=0)
     conv.weight_grad(x, x, w_shape=w.shape, stride=1, pad=1)
+    conv.weight_grad(least, least, w_shape=w.shape, stride=1, pad=1)
     batchnorm.relu_backward(x, x, channel, channel, channel, channel, frozen=False)
     elementwise.relu_backward(x, x)
     pooling.max_backward(half, np.zeros(half.shape, np.int32), x_shape=x.shape)

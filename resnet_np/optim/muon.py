@@ -76,23 +76,32 @@ def orthogonalised(matrix: np.ndarray, steps: int = STEPS) -> np.ndarray:
 
     By the iteration of Newton and Schulz, which needs products alone: X <- P X with P = a + b G + c G^2 and G = X X^T leaves U and
     V as they are and sends each singular value s to a s + b s^3 + c s^5. It begins with X = matrix / |matrix|, where all s are at
-    most 1. X, the largest of these matrices, is multiplied but once, at the end, by the product of all P: to know the next P, G is
-    enough, which becomes P G P. A matrix of zeros stays one.
+    most 1. A matrix of zeros stays one.
+
+    Only G is needed to know P, and it becomes P G P. So STEPS of them take two products with X, the largest of these matrices: G at
+    the beginning, and at the end X times the product of all P. Then G is formed afresh: rounding makes it drift away from X X^T,
+    and what has become a negative eigenvalue grows in every step.
     """
     x = matrix / (_norm(matrix) + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = _pictures(x.T if tall else x)  # the smaller of X X^T and X^T X
-    gram = _times_transposed(x)
-    diagonal = A * namespace(x).eye(len(gram), dtype=gram.dtype)
-    product = None
-    for step in range(steps):  # all of these matrices are symmetric, and polynomials in the first G: they commute
+    for done in range(0, steps, STEPS):
+        x = _times(_polynomials(_times_transposed(x), min(STEPS, steps - done)), x)
+    x = _matrix(x)
+    return namespace(x).ascontiguousarray(x.T) if tall else x
+
+
+def _polynomials(gram: np.ndarray, steps: int) -> np.ndarray:
+    """G (M, M) -> the product of the P of so many steps, at least one. All are symmetric and, but for rounding, commute."""
+    diagonal, product = A * namespace(gram).eye(len(gram), dtype=gram.dtype), None
+    for step in range(steps):
         pictures = _pictures(gram)
         p = diagonal + B * gram + C * _times_transposed(pictures)
         product = p if product is None else _matrix(_times(p, _pictures(product)))
         if step < steps - 1:
             gram = _matrix(_times(p, _times(p, pictures)))
-    x = _matrix(x if product is None else _times(product, x))
-    return namespace(x).ascontiguousarray(x.T) if tall else x
+    assert product is not None
+    return product
 
 
 def _norm(array: np.ndarray) -> np.ndarray:

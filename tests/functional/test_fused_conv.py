@@ -7,9 +7,9 @@ from resnet_np import functional as F
 from resnet_np.backend import using
 from resnet_np.errors import InputError
 
-# x, w, stride, pad: tiles, rows of vectors, Winograd, a stride, a 1x1 kernel
+# x, w, stride, pad: tiles, rows of vectors, Winograd, a stride, a 1x1 kernel, maps of 2x2
 CASES = [((2, 3, 4, 3), (4, 3, 3, 3), 1, 1), ((2, 2, 3, 8), (5, 2, 3, 3), 1, 1), ((1, 16, 2, 8), (17, 16, 3, 3), 1, 1),
-         ((2, 2, 4, 16), (3, 2, 3, 3), 2, 1), ((3, 4, 5, 5), (6, 4, 1, 1), 2, 0)]
+         ((2, 2, 4, 16), (3, 2, 3, 3), 2, 1), ((3, 4, 5, 5), (6, 4, 1, 1), 2, 0), ((9, 3, 2, 2), (4, 3, 3, 3), 1, 1)]
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 options = pytest.mark.parametrize(("adds", "relu"), [(False, False), (False, True), (True, False), (True, True)],
                                   ids=["plain", "relu", "same", "same relu"])

@@ -9,7 +9,7 @@ from resnet_np.functional import average_pool_backward, average_pool_forward, ma
 from resnet_np.gradcheck import check_entries, require
 
 # x shape, k, stride, pad: ImageNet's stem, overlapping and separate windows, odd sizes, a window as large as the map, gaps,
-# many maps of few windows of 2x2, which are compared together, and maps of more than are
+# many maps of few windows of 2x2, which are compared together, and a map of more than are
 CASES = [((1, 2, 12, 12), 3, 2, 1), ((2, 2, 7, 9), 3, 2, 1), ((1, 2, 6, 6), 2, 2, 0), ((2, 1, 5, 8), 3, 1, 0),
          ((1, 1, 4, 4), 4, 1, 2), ((2, 2, 7, 7), 2, 3, 1), ((1, 3, 1, 1), 1, 1, 0), ((3, 1, 2, 5), 2, 1, 1),
          ((5, 7, 6, 7), 2, 2, 0), ((2, 1, 2, 3), 2, 2, 0), ((1, 2, 34, 35), 2, 2, 0)]

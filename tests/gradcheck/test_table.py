@@ -72,7 +72,7 @@ def test_the_plantings_fit_the_source():
         compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
     compiled = [mutant for mutant in MUTANTS if mutant.backend == "numba"]
     assert len({mutant.bug for mutant in compiled}) >= 4
-    kernels = "jit.py", "tiles.py", "direct.py", "winograd_sums.py", "finish.py"
+    kernels = "jit.py", "tiles.py", "direct.py", "dense.py", "winograd_sums.py", "finish.py"
     assert all(mutant.file.endswith(kernels) for mutant in compiled)
 
 

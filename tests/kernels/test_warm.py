@@ -34,14 +34,15 @@ class Compiled(event.Listener):
         pass
 
 event.register("numba:compile", Compiled())
-step, labels = sys.argv[1], np.zeros(4, np.int64)
+step, labels = sys.argv[1], np.zeros(8, np.int64)
 net = resnet_fast(8, width=32) if step == "fast" else resnet_cifar(8)
 net.precision = "float32" if step == "fast" else step
 parameters = net.named_parameters()
 filters = {name: p for name, p in parameters.items() if step == "fast" and p.data.ndim == 4}
 sgd = SGD({name: p for name, p in parameters.items() if name not in filters})
 optimiser = Muon(filters, sgd, rate=1.0) if filters else sgd
-training_step(net, optimiser, np.zeros((4, 3, 32, 32), np.float32), labels, lr=0.1, workspace=Workspace())
+for side in (17, 32) if step == "fast" else (32,):
+    training_step(net, optimiser, np.zeros((8, 3, side, side), np.float32), labels, lr=0.1, workspace=Workspace())
 """
 
 
@@ -50,9 +51,10 @@ BACKWARD = {
                 {"conv.direct._weight_grad", "conv.direct._input_grad", "conv.winograd._weight_grad", "conv.winograd._add_parts",
                  "conv.winograd._transform_sums", "conv.partials._add_parts", "shortcut.jit._backward", "elementwise.jit._add",
                  "elementwise.jit._relu_backward", "batchnorm.jit._gradients", "linear.jit._backward"}),
-    "fast": ({"conv.winograd._correlate", "pooling.jit._max_forward_2x2"},
-             {"conv.direct._correlate", "conv.direct._weight_grad", "conv.winograd._weight_grad", "conv.winograd._add_parts",
-              "conv.winograd._transform_sums", "conv.partials._add_parts", "batchnorm.jit._gradients", "pooling.jit._max_backward",
+    "fast": ({"conv.winograd._correlate", "conv.dense._correlate", "pooling.jit._max_forward_2x2"},
+             {"conv.dense._multiply_panels", "conv.dense._collect", "conv.direct._correlate", "conv.direct._weight_grad",
+              "conv.winograd._weight_grad", "conv.winograd._add_parts", "conv.winograd._transform_sums",
+              "conv.partials._add_parts", "batchnorm.jit._gradients", "pooling.jit._max_backward",
               "elementwise.jit._relu_backward", "linear.jit._backward"}),
     "bf16": ({"batchnorm.bf16._normalise"},
              {"conv.partials._add_parts", "shortcut.bf16._backward", "elementwise.bf16._relu", "batchnorm.bf16._gradients",

@@ -20,7 +20,7 @@ definition are counted:
     bf16_direct.py    482   on a CPU with AMX, whose instruction makes 8,192 products: the definition again, without Winograd's
                             additions. Measured on an Intel Xeon (Emerald Rapids), where bf16_winograd.py reaches 148 (2026-11-29)
 
-loops and array are backends; jit.py is the third: dense.py for maps of up to 2x2 pixels, winograd.py where it suits, direct.py
+loops and array are backends; jit.py is the third: dense.py for a batch of 2x2 maps, winograd.py where it suits, direct.py
 where rows are whole half-vectors, else tiles.py; the fourth, cuda.py, is array.py's product for many images at once, on a GPU. Maps
 in bf16 go by bf16.py: on a CPU with AMX by bf16_direct.py, else by bf16_winograd.py where it suits, else by im2col's product. (One
 run, on a machine that others shared: in a quieter hour direct.py reached 160. The figures of finish.py are from when winograd.py

@@ -6,13 +6,15 @@ output q is one tap of the filter, by how far the two are apart. All taps, writt
     out (N, F P) = x (N, C P) W        W[c P + p, f P + q] = w[f, c, row of p - row of q + 1, column of p - column of q + 1]
 
 x and out are those arrays as they lie in memory. Of 2x2 pixels a filter takes 16 products a channel, none of them with a zero; of
-Winograd's, whose tile is for 4x4 outputs, it takes 36, and im2col's vectors are three quarters empty. The weight gradient is
-the gradient of W, x^T dout, of which a tap collects every entry that it was written to.
+Winograd's, whose tile is for 4x4 outputs, it takes 36. The weight gradient is the gradient of W, x^T dout, of which a tap collects
+every entry that it was written to.
 
     N image   C channel in   F filter   P = H*W pixels of a map   T columns of a panel
 
 256 channels on 2x2 maps, batch 1,000, float32, two threads of an AMD EPYC (Zen 3, AVX2), 2026-11-30, by winograd.py and here:
-forward 49 and 18 ms, weight gradient 75 and 19. With 512 channels and 8 images, the fewest that come here: 59 and 10, 11 and 9.
+forward 49 and 18 ms, weight gradient 75 and 19. With few images the other kernels, tiles.py with the fewest, win: 512 channels,
+2x2 maps, forward and weight gradient, there and here: 4 images 2.8, 4.5 and 4.9, 6.8 ms; 8 images 5.5, 8.2 and 4.8, 6.9. On maps
+of one pixel: 2 images 1.3, 4.8 and 0.4, 1.8 ms.
 """
 
 import numpy as np
@@ -25,10 +27,10 @@ from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
 LARGEST = 2  # pixels a side
-DEPTH = 256  # rows of a panel, which stay in the L1 cache while all images of a turn pass by
-TOGETHER = 32  # images of a turn, whose pixels and products stay in the L2 cache while all panels pass by
+DEPTH = 256  # rows of a panel, which stay in the L1 cache while the rows that they multiply pass by
+TOGETHER = 32  # images of a turn: with 256 channels and filters, float32, their pixels and products are 256 KB, for the L2 cache
 BLOCK = 16  # channels of a turn, whose taps lie side by side
-FEWEST = 8  # images that share what it takes to write the taps out
+FEWEST = 2  # images for a pixel of the map, which share what it takes to write the taps out
 
 HIGH, multiply_block = (TALL, multiply_tall) if VECTOR_BYTES == 64 else (ROWS, multiply_tile)  # a CPU with AVX-512 has 32 registers
 
@@ -36,7 +38,7 @@ HIGH, multiply_block = (TALL, multiply_tall) if VECTOR_BYTES == 64 else (ROWS, m
 def suits(w_shape, stride, pad_h, pad_w, x_shape):
     """Whether the outputs for x (N, C, H, W) can, and should, be computed here; the gradients as well."""
     return (tuple(w_shape[2:]) == (3, 3) and stride == pad_h == pad_w == 1 and max(x_shape[2:]) <= LARGEST
-            and x_shape[0] >= FEWEST)
+            and x_shape[0] >= FEWEST * x_shape[2] * x_shape[3])
 
 
 def correlate(x, w, finish):
@@ -46,9 +48,9 @@ def correlate(x, w, finish):
     tile = 2 * VECTOR_BYTES // x.itemsize
     depth, threads = channels * pixels, get_num_threads()
     panels = empty((round_up(len(w) * pixels, tile) // tile, depth, tile), x.dtype)
-    together = min(TOGETHER, -(-images // threads))
-    rows = empty((threads, round_up(together, HIGH), depth), x.dtype)
-    products = empty((threads, rows.shape[1], len(panels) * tile), x.dtype)
+    together = min(TOGETHER, round_up(-(-images // threads), HIGH))
+    rows = empty((threads, together, depth), x.dtype)
+    products = empty((threads, together, len(panels) * tile), x.dtype)
     out = empty((images, len(w), height, width), x.dtype)
     _write_out(w.reshape(*w.shape[:2], 9), _taps(height, width), panels)
     _correlate(x.reshape(images, depth), panels, together, rows, products, finish, out.reshape(images, -1),
@@ -97,14 +99,14 @@ def _write_out(w, taps, panels):
 def _correlate(x, panels, together, rows, products, finish, out, planes):
     """x (N, C P), W in panels -> out (N, F P); planes (N, F, P) is the same. A turn is `together` images.
 
-    Scratch a thread: rows (images of a turn, C P), products (the same, columns of all panels).
+    Scratch a thread: rows (together, C P), zeros beyond the last image; products (together, columns of all panels).
     """
     images, depth = x.shape
     columns, tile, wide = out.shape[1], panels.shape[2], products.shape[2]
     for turn in prange((images + together - 1) // together):
         thread, first = get_thread_id(), np.int64(turn) * together
         here = min(together, images - first)
-        for n in range(rows.shape[1]):
+        for n in range(together):
             for i in range(depth):
                 rows[thread, n, i] = x[first + n, i] if n < here else 0
         for panel in range(len(panels)):

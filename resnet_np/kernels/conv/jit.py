@@ -1,9 +1,9 @@
 """Convolution compiled by Numba: any kernel, stride and padding.
 
-3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums where winograd.py suits, but on maps of up to 2x2
-pixels as one matrix product (dense.py). Of the rest, rows of whole half-vectors are read straight from the padded image
-(direct.py). What remains goes by tiles of the im2col matrix (tiles.py): the forward pass to the same bits as direct.py, the
-gradients of a stride above 1, or of many channels, in another order of summation.
+3x3 filters with stride 1, nine tenths of the nets' work, go by Winograd's sums where winograd.py suits; where a batch of maps has
+no more than 2x2 pixels, padded by one, as one matrix product (dense.py). Of the rest, rows of whole half-vectors are read straight
+from the padded image (direct.py). What remains goes by tiles of the im2col matrix (tiles.py): the forward pass to the same bits as
+direct.py, the gradients of a stride above 1, or of many channels, in another order of summation.
 Below are the tiles:
 
     N image   C channel in   F filter   H W input   KH KW kernel   OH OW output   K = C*KH*KW   P = OH*OW   T tile width

@@ -1,6 +1,6 @@
 """Pooling compiled by Numba. N image, C channel, H W input, k side of the window, OH OW output.
 
-The global pools are too small for threads: 64 maps of 8x8 an image. The others take an image a loop turn.
+The global pools are too small for threads: 64 maps of 8x8 an image. The others take an image, or some maps, a loop turn.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from numba import get_num_threads, get_thread_id, prange
 from resnet_np.kernels.compile import inline, parallel, reduction, serial
 from resnet_np.workspace import empty
 
-TOGETHER = 256  # windows of 2x2, in about as many pixels as the L1 cache holds beside their maxima
+TOGETHER = 256  # windows of 2x2 that are compared at once, or those of a whole map: in float32 a map of 62 pixels fits the L1 cache
 
 
 def global_average_forward(x):
@@ -47,6 +47,13 @@ def max_forward(x, *, k, stride, pad):
     else:
         _max_forward(x, k, stride, pad, out, winners)
     return out, winners
+
+
+def _first_places(oh, ow, width):
+    """-> (windows,) int32: where in its map each window of 2x2 begins; repeated for as many maps as have no more than `TOGETHER`
+    windows, at least for one."""
+    places = (2 * np.arange(oh, dtype=np.int32)[:, None] * np.int32(width) + 2 * np.arange(ow, dtype=np.int32)).ravel()
+    return np.tile(places, max(1, TOGETHER // len(places)))
 
 
 def max_backward(dout, winners, *, x_shape):
@@ -127,15 +134,9 @@ def _max_forward(x, k, stride, pad, out, winners):
                     out[n, c, oh, ow], winners[n, c, oh, ow] = best, winner
 
 
-def _first_places(oh, ow, width):
-    """Where in its map each window of 2x2 begins, int32; of as many maps, one behind the other, as have `TOGETHER` windows."""
-    places = (2 * np.arange(oh, dtype=np.int32)[:, None] * np.int32(width) + 2 * np.arange(ow, dtype=np.int32)).ravel()
-    return np.tile(places, max(1, TOGETHER // len(places)))
-
-
 @parallel
 def _max_forward_2x2(x, places, corners, out, winners):
-    """The same for windows of 2x2 side by side; x (M, H, W), out and winners (M, OH * OW). places: see `_first_places`.
+    """The same for windows of 2x2 side by side: x (M, H, W), out and winners (M, OH * OW). places: see `_first_places`.
 
     First the windows' corners are put apart, upper left, upper right, lower left, lower right; then they are compared, without a
     branch and however short the rows are, so that LLVM makes vectors of it. Scratch a thread: corners (4, windows).
@@ -146,16 +147,16 @@ def _max_forward_2x2(x, places, corners, out, winners):
         thread, first = get_thread_id(), np.int64(turn) * group
         a, b, c, d = corners[thread, 0], corners[thread, 1], corners[thread, 2], corners[thread, 3]
         end = min(first + group, len(x))
-        to = 0
+        filled = 0
         for m in range(first, end):
             for oh in range(rows):
                 upper, lower = x[m, 2 * oh], x[m, 2 * oh + 1]
                 for ow in range(columns):
-                    a[to + ow], b[to + ow] = upper[2 * ow], upper[2 * ow + 1]
-                    c[to + ow], d[to + ow] = lower[2 * ow], lower[2 * ow + 1]
-                to += columns
+                    a[filled + ow], b[filled + ow] = upper[2 * ow], upper[2 * ow + 1]
+                    c[filled + ow], d[filled + ow] = lower[2 * ow], lower[2 * ow + 1]
+                filled += columns
         values, won = out[first:end].reshape(-1), winners[first:end].reshape(-1)
-        for i in range(to):
+        for i in range(filled):
             best, winner = a[i], places[i]
             best, winner = _larger(best, winner, b[i], places[i] + np.int32(1))
             best, winner = _larger(best, winner, c[i], places[i] + np.int32(width))
