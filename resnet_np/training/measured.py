@@ -25,6 +25,8 @@ class Measured:
 
 MEASURED = (  # the cheapest first
     Measured("fast8, width 32", "fast8", 32, {2: (0.7984, 0.7948, 0.8042), 4: (0.8240, 0.8332, 0.8314), 8: (0.8562,)},
-             {"batch_size": 500, "lr": 0.414}),
-    Measured("fast8", "fast8", 64, {4: (0.8582,), 6: (0.8740,), 8: (0.8834,), 12: (0.8896,)}),
+             {"batch_size": 500, "lr": 0.414, "start_share": 0.625}),
+    Measured("fast8, 5/8 small", "fast8", 64, {4: (0.8582,), 6: (0.8740,), 8: (0.8834,), 12: (0.8896,)},
+             {"start_share": 0.625}),
+    Measured("fast8", "fast8", 64, {6: (0.8834,), 9: (0.8932,)}),
 )

@@ -38,8 +38,16 @@ SMALL_BATCH, SMALLEST_BATCH = 100, 32  # pictures, where they are few, and very 
 FIXED, EPOCH, RESERVE = 4.0, 1.0, 0.03
 
 
+class Times(NamedTuple):
+    """Seconds a picture: in a step of full size, in one of the first, with smaller pictures, and evaluating."""
+
+    step: float
+    small: float
+    evaluating: float
+
+
 class Speed(NamedTuple):
-    """Seconds a picture."""
+    """Seconds a picture, the mean over a recipe's steps."""
 
     training: float
     evaluating: float
@@ -77,18 +85,26 @@ def measure_all(
     that compiles; time is taken afterwards.
     """
     speeds: dict[str, Speed] = {}
+    known: dict[Config, Times] = {}
     last: Measured | None = None
     for recipe in MEASURED:
         if last and (last.model, last.width) != (recipe.model, recipe.width):
             if epochs_within(speeds[last.name], seconds(), count) < _most(last, count):
                 break
-        speeds[recipe.name] = measure(
-            config_of(recipe, count, image_size, changes), classes=classes, image_size=image_size, compiled=compiled)
+        config = config_of(recipe, count, image_size, changes)
+        like = replace(config, start_share=0.5) if config.start_share else config  # its steps take as long, whatever the share
+        if like not in known:
+            known[like] = measure(config, classes=classes, image_size=image_size, compiled=compiled)
+        speeds[recipe.name] = speed_of(known[like], config)
         last = recipe
     return speeds
 
 
-def measure(config: Config, *, classes: int, image_size: int, compiled: Callable[[], None] = lambda: None) -> Speed:
+def speed_of(times: Times, config: Config) -> Speed:
+    return Speed(times.step + config.start_share * (times.small - times.step), times.evaluating, times.step / times.small)
+
+
+def measure(config: Config, *, classes: int, image_size: int, compiled: Callable[[], None] = lambda: None) -> Times:
     """Train and evaluate as that recipe does, on random pictures, for a moment; which also compiles what is not yet compiled.
 
     compiled: as in `measure_all`. Raises InputError where pictures are too small for the net.
@@ -124,8 +140,7 @@ def measure(config: Config, *, classes: int, image_size: int, compiled: Callable
 
     step, small = train(image_size), start_size(config, image_size)
     quick = train(small) if small < image_size else step
-    mean = step + config.start_share * (quick - step)
-    return Speed(mean / len(images), _seconds(evaluate, compiled) / min(few, len(images)), step / quick)
+    return Times(step / len(images), quick / len(images), _seconds(evaluate, compiled) / min(few, len(images)))
 
 
 def _seconds(action: Callable[[], None], compiled: Callable[[], None]) -> float:

@@ -10,7 +10,7 @@ from resnet_np import backend
 from resnet_np.errors import InputError
 from resnet_np.training import plan, preset
 from resnet_np.training.measured import MEASURED, Measured
-from resnet_np.training.plan import Pictures, Speed
+from resnet_np.training.plan import Pictures, Speed, Times
 
 pytestmark = pytest.mark.nojit
 
@@ -18,6 +18,7 @@ COUNT = Pictures(45_000, 5_000, 10_000)
 SMALL = Measured("small", "fast8", 32, {2: (0.70, 0.72), 8: (0.80,)}, {"batch_size": 500, "lr": 0.4})
 LARGE = Measured("large", "fast8", 64, {4: (0.82,), 16: (0.90, 0.92)}, {"muon": 0.1})
 SPEEDS = {"small": Speed(0.001, 0.0003), "large": Speed(0.004, 0.001)}
+TIMES = {"small": Times(0.001, 0.001, 0.0003), "large": Times(0.004, 0.004, 0.001)}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_the_choice_is_a_recipe_with_a_part_of_an_epoch_as_steps():
 
 @pytest.mark.parametrize("seconds, measured", [(100, ["small"]), (10_000, ["small", "large"])])
 def test_a_dear_net_is_measured_only_where_a_cheap_one_has_nothing_more_to_learn(monkeypatch, seconds, measured):
-    monkeypatch.setattr(plan, "measure", lambda config, **more: SPEEDS["small" if config.width == 32 else "large"])
+    monkeypatch.setattr(plan, "measure", lambda config, **more: TIMES["small" if config.width == 32 else "large"])
     speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: seconds)
     assert list(speeds) == measured and plan.best(speeds, seconds, COUNT).recipe.name in measured
 
@@ -72,12 +73,25 @@ def test_another_recipe_of_the_same_net_is_measured_too(monkeypatch):
     """Eight epochs of the first would take longer; the second may be the better for what there is."""
     other = Measured("small, large batches", "fast8", 32, {2: (0.75,)}, {"batch_size": 1000})
     monkeypatch.setattr(plan, "MEASURED", (SMALL, other, LARGE))
-    monkeypatch.setattr(plan, "measure", lambda config, **more: SPEEDS["small" if config.width == 32 else "large"])
+    monkeypatch.setattr(plan, "measure", lambda config, **more: TIMES["small" if config.width == 32 else "large"])
     speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: 200)
     assert list(speeds) == ["small", "small, large batches", "large"]  # two epochs are all that was measured of the second
     assert plan.best(speeds, 200, COUNT).recipe is other
     speeds = plan.measure_all(classes=10, image_size=32, count=COUNT, seconds=lambda: 100)
     assert list(speeds) == ["small", "small, large batches"]
+
+
+def test_recipes_that_take_the_same_steps_are_measured_once(monkeypatch):
+    """They differ in how many of them are of small pictures."""
+    other = Measured("small, longer", "fast8", 32, {2: (0.75,)}, {**SMALL.changes, "start_share": 0.75})
+    full = Measured("small, never", "fast8", 32, {2: (0.75,)}, {**SMALL.changes, "start_share": 0.0, "start_scale": 1.0})
+    monkeypatch.setattr(plan, "MEASURED", (SMALL, other, full))
+    measured = []
+    monkeypatch.setattr(plan, "measure", lambda config, **more: measured.append(config) or Times(4.0, 1.0, 0.5))
+    speeds = plan.measure_all(classes=10, image_size=32, count=COUNT)
+    assert [config.start_share for config in measured] == [0.4, 0.0]
+    assert [speed.training for speed in speeds.values()] == pytest.approx([0.6 * 4 + 0.4, 0.25 * 4 + 0.75, 4])
+    assert all(speed[1:] == (0.5, 4) for speed in speeds.values())
 
 
 def test_no_time_at_all():
@@ -169,5 +183,6 @@ def test_small_pictures_are_measured_for_their_share_of_the_steps(monkeypatch):
 
     monkeypatch.setattr(plan, "_seconds", seconds)
     with backend.using("numpy"):
-        speed = plan.measure(plan.config_of(tiny, COUNT, 12, {"batch_size": 10}), classes=3, image_size=12)
+        config = plan.config_of(tiny, COUNT, 12, {"batch_size": 10})
+        speed = plan.speed_of(plan.measure(config, classes=3, image_size=12), config)
     assert speed == (pytest.approx((0.75 * 1 + 0.25 * 4) / 10), pytest.approx(3 / 10), 4)
