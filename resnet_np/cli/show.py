@@ -174,7 +174,8 @@ def _gradcam(
     heats = np.stack([grad_cam(net, x, np.array([k]), at=stage)[0] for stage in stages])
     true = f"\n{names[label]}" if label is not None else ""
     figure = heat_maps(picture[None], heats[None], [name + true],
-                       [[f"{names[k]}, {probabilities[k]:.1%}\nbehind {stage}"] for stage in stages])
+                       [[f"{names[k]}, {probabilities[k]:.1%}\nbehind {stage}{'' if heat.any() else ': nothing'}"]
+                        for stage, heat in zip(stages, heats, strict=True)])
     return figure, f"{name}{true.replace(chr(10), ', ')}: what speaks for {names[k]} ({probabilities[k]:.1%})"
 
 

@@ -188,6 +188,7 @@ def _finish_epoch(run: Run, say: Callable[[str], None]) -> None:
         "epoch": epoch,
         "step": state.step,
         "lr": run.rate(state.step),
+        "image_size": run.start_size if state.step <= run.start_steps else run.image_size,
         "train_loss": state.loss / done,
         "train_accuracy": state.correct / (done * run.batch_size),
         "validation_loss": validation.loss,

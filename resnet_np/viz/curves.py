@@ -18,7 +18,8 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
 
     records     one an epoch, with epoch, train_loss, train_accuracy, validation_loss, validation_accuracy (fractions)
                 and lr; a value may be missing, None or not finite, and leaves a gap. With validation_count, too, a band of one
-                standard error lies around the validation accuracy, and the epoch that is kept is marked; else the highest one
+                standard error lies around the validation accuracy, and the epoch that is kept is marked; else the highest one.
+                Epochs with a smaller image_size than the last one's are shaded: they are validated with pictures of full size
     Raises InputError if there is no record.
     """
     if not records:
@@ -49,6 +50,12 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
         mark = accuracy.plot(epochs[marked], validation[marked], "o", color=ORANGE, markersize=8, markerfacecolor="none",
                              clip_on=False, label=f"{name}: {validation[marked]:.1f} % in epoch {epochs[marked]}")
         accuracy.legend(handles=mark, frameon=False)  # the lines are named beside the loss
+    sizes = [record.get("image_size") for record in records]
+    small = sum(size is not None and size != sizes[-1] for size in sizes)
+    if small:
+        for axes in (loss, accuracy):
+            axes.axvspan(epochs[0] - 1, epochs[small - 1] + 0.5, color=GREY, alpha=0.12, linewidth=0,
+                         label=f"trained with {sizes[0]} pixels a side" if axes is loss else None)
     if loss.get_legend_handles_labels()[0]:
         loss.legend(frameon=False)
 

@@ -12,8 +12,9 @@ from data_tools.image_set import ImageSet
 from resnet_np import fonts
 from resnet_np.cli import main
 from resnet_np.data import CIFAR10
-from resnet_np.models import Checkpoint, resnet_cifar, save_checkpoint
+from resnet_np.models import Checkpoint, inspect, resnet_cifar, save_checkpoint
 from resnet_np.models.foreign.export import export
+from resnet_np.viz import heat
 
 RECORDS = [{"epoch": i, "train_loss": 2 / i, "train_accuracy": 0.4, "validation_loss": 2.1 / i, "validation_accuracy": 0.3,
             "lr": 0.1} for i in (1, 2)]
@@ -74,6 +75,14 @@ def test_what_is_said_is_what_is_drawn(trained, data, capsys):
     label = shapes10.CLASSES[shapes10.draw(30, seed=(0, 1))[1][7]]
     assert f"shown      test picture 7, {label}: what speaks for star (" in capsys.readouterr().out
     assert is_picture(trained / "gradcam-7.png")
+
+
+def test_a_heat_map_without_heat_says_so(trained, data, monkeypatch):
+    drawn, heat_maps = [], heat.heat_maps
+    monkeypatch.setattr(inspect, "grad_cam", lambda net, x, classes, *, at: np.full((1, *x.shape[2:]), at == "layer2", float))
+    monkeypatch.setattr(heat, "heat_maps", lambda *given: drawn.extend(given[3]) or heat_maps(*given))
+    assert run(trained, "gradcam", "--data", data) == 0
+    assert [caption.partition("behind ")[2] for (caption,) in drawn] == ["layer3: nothing", "layer2", "layer1: nothing"]
 
 
 def test_a_checkpoint_and_a_photo(trained, photo, tmp_path, capsys):

@@ -392,6 +392,16 @@ def test_a_forecast_tries_both_sizes_of_pictures(recipe, pictures, folder, monke
 
 
 @pytest.mark.nojit
+def test_an_epoch_says_how_large_its_last_pictures_were(recipe, pictures, folder):
+    """Seven steps of twelve are with pictures of half the side; an epoch has four."""
+    with backend.using("numpy"):
+        run(recipe(epochs=3, start_scale=0.5, start_share=0.6), pictures, folder)
+    side = pictures.train_images.shape[2]
+    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert [record["image_size"] for record in records] == [side // 2, side, side]
+
+
+@pytest.mark.nojit
 def test_small_pictures_have_no_mean_picture(recipe, pictures, folder):
     with pytest.raises(InputError, match="--start-scale: pictures of 4 pixels, but --normaliser per-pixel subtracts"):
         Run(recipe(start_scale=0.5, start_share=0.5, normaliser="per-pixel"), pictures, folder)

@@ -38,6 +38,17 @@ def test_lines_are_the_records():
     np.testing.assert_allclose(rate.get_lines()[0].get_ydata(), [0.1, 0.05, 0.1 / 3, 0.025])
 
 
+def test_epochs_of_smaller_pictures_are_shaded():
+    loss, accuracy, rate = curves([row | {"image_size": 17 if row["epoch"] < 3 else 32} for row in records(4)]).axes
+    for axes in (loss, accuracy):
+        (span,) = axes.patches
+        assert span.get_x() < axes.get_xlim()[0] and span.get_x() + span.get_width() == 2.5
+    assert not rate.patches
+    named = [text.get_text() for text in loss.get_legend().get_texts()]
+    assert named == ["training", "validation", "trained with 17 pixels a side"]
+    assert not any(axes.patches for axes in curves([row | {"image_size": 32} for row in records(4)]).axes)
+
+
 def test_best_validation_accuracy_is_marked():
     rows = records(5)
     rows[2]["validation_accuracy"] = 0.951
