@@ -51,8 +51,8 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
                              clip_on=False, label=f"{name}: {validation[marked]:.1f} % in epoch {epochs[marked]}")
         accuracy.legend(handles=mark, frameon=False)  # the lines are named beside the loss
     sizes = [record.get("image_size") for record in records]
-    small = sum(size is not None and size != sizes[-1] for size in sizes)
-    if small:
+    small = sum(size != sizes[-1] for size in sizes)
+    if small and None not in sizes:  # an older run did not say so in its first records
         for axes in (loss, accuracy):
             axes.axvspan(epochs[0] - 1, epochs[small - 1] + 0.5, color=GREY, alpha=0.12, linewidth=0,
                          label=f"trained with {sizes[0]} pixels a side" if axes is loss else None)

@@ -46,7 +46,9 @@ def test_epochs_of_smaller_pictures_are_shaded():
     assert not rate.patches
     named = [text.get_text() for text in loss.get_legend().get_texts()]
     assert named == ["training", "validation", "trained with 17 pixels a side"]
-    assert not any(axes.patches for axes in curves([row | {"image_size": 32} for row in records(4)]).axes)
+    for sizes in ([32] * 4, [None, 17, 17, 32]):
+        rows = [row | {"image_size": size} for row, size in zip(records(4), sizes, strict=True)]
+        assert not any(axes.patches for axes in curves(rows).axes)
 
 
 def test_best_validation_accuracy_is_marked():
