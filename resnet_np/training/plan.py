@@ -250,13 +250,14 @@ def _shortened(config: Config, epochs: float, count: Pictures) -> Config:
 
 def table(speeds: dict[str, Speed], count: Pictures, *, image_size: int) -> list[str]:
     """What was measured, and what it takes on this machine: a line each, for a terminal."""
-    lines = [f"{'recipe':18}{'parameters':>11}{'epochs':>8}{'images/s':>10}{'minutes':>9}   validation accuracy, six views"]
+    lines = [f"{'recipe':18}{'parameters':>11}{'epochs':>8}{'small':>7}{'images/s':>10}{'minutes':>9}   "
+             "validation accuracy, six views"]
     for recipe in MEASURED:
-        speed = speeds[recipe.name]
+        speed, share = speeds[recipe.name], config_of(recipe, count, image_size).start_share
         with backend.using("numpy"):
             parameters = summarise(build(recipe.model, width=recipe.width), (1, 3, image_size, image_size)).parameters
         for epochs, accuracies in sorted(recipe.accuracy.items()):
-            lines.append(f"{recipe.name:18}{parameters:>11,}{epochs:>8g}{1 / speed.training:>10.0f}"
+            lines.append(f"{recipe.name:18}{parameters:>11,}{epochs:>8g}{share:>7.1%}{1 / speed.training:>10.0f}"
                          f"{seconds_of(speed, epochs, count) / 60:>9.1f}   {_spread(accuracies)}")
     return lines
 

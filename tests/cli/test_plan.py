@@ -60,7 +60,7 @@ def test_the_table_and_the_choice(capsys):
     assert main(["plan", "--minutes", "1440", "--backend", "numpy"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split()[:2] == ["recipe", "parameters"] and "31.0% (1 run)" in out[1] and "2 seeds)" in out[2]
-    assert "JPEG" in out[3] and "45,000 training pictures" in out[4]
+    assert "Small: " in out[3] and "JPEG" in out[4] and "45,000 training pictures" in out[5]
     assert out[-2].startswith("plan       tiny, 2 epochs of 45,000 pictures")
     assert "55.0% of validation pictures were right" in out[-1]
 

@@ -103,6 +103,7 @@ def test_the_table_says_how_many_runs_there_were():
     with backend.using("numpy"):
         lines = plan.table(SPEEDS, COUNT, image_size=32)
     assert len(lines) == 5 and "71.0% (70.0% to 72.0%, 2 seeds)" in lines[1] and "80.0% (1 run)" in lines[2]
+    assert lines[0].split()[3] == "small" and lines[1].split()[3] == "40.0%"
     assert all(len(line) <= 100 for line in lines)
 
 

@@ -22,7 +22,7 @@ from numba import get_num_threads, get_thread_id, prange
 
 from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv.finish import finish_image
-from resnet_np.kernels.conv.tiles import ROWS, TALL, multiply_tall, multiply_tile, round_up
+from resnet_np.kernels.conv.tiles import ROWS, TALL, into_panels, multiply_tall, multiply_tile, round_up
 from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
@@ -67,8 +67,8 @@ def weight_grad(dout, x):
     right = empty((round_up(filters * pixels, tile) // tile, images, tile), x.dtype)
     sums = empty((len(left) * tile, len(right) * tile), x.dtype)
     dw = empty((filters, channels, 3, 3), x.dtype)
-    _panels(x.reshape(images, -1), left)
-    _panels(dout.reshape(images, -1), right)
+    into_panels(x.reshape(images, -1, 1), left)
+    into_panels(dout.reshape(images, -1, 1), right)
     _multiply_panels(left, right, sums)
     _collect(sums, _taps(height, width), dw.reshape(filters, channels, 9))
     return dw
@@ -118,18 +118,6 @@ def _correlate(x, panels, together, rows, products, finish, out, planes):
             for i in range(columns):
                 out[first + n, i] = products[thread, n, i]
             finish_image(planes, first + n, finish)
-
-
-@parallel
-def _panels(matrix, panels):
-    """matrix (N, columns) -> panels (columns / T rounded up, N, T), zeros beyond the last column."""
-    tile, columns = panels.shape[2], matrix.shape[1]
-    for n in prange(len(matrix)):
-        for panel in range(len(panels)):
-            here = min(tile, columns - panel * tile)
-            for t in range(here):
-                panels[panel, n, t] = matrix[n, panel * tile + t]
-            panels[panel, n, here:] = 0
 
 
 @parallel

@@ -24,7 +24,7 @@ from resnet_np.kernels.compile import parallel
 from resnet_np.kernels.conv import dense, direct, winograd
 from resnet_np.kernels.conv.finish import finish_image, nothing
 from resnet_np.kernels.conv.partials import add_parts, parts
-from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, multiply_tile, pad_image, round_up
+from resnet_np.kernels.conv.tiles import ROWS, col2im_tile, im2col_row, im2col_tile, into_panels, multiply_tile, pad_image, round_up
 from resnet_np.kernels.simd import VECTOR_BYTES
 from resnet_np.workspace import empty
 
@@ -73,7 +73,7 @@ def weight_grad(dout, x, *, w_shape, stride, pad):
     turned = empty((round_up(filters, tile) // tile, images * oh * ow, tile), x.dtype)
     blocks = -(-channels // block)
     sums = parts(images, blocks * columns.shape[1], len(turned) * tile, x.dtype, blocks)
-    _turn(dout.reshape(images, filters, -1), turned)
+    into_panels(dout.reshape(images, filters, -1), turned)
     _weight_grad(turned, x, kh, kw, stride, pad, oh, ow, padded, columns, sums.reshape(len(sums), blocks, columns.shape[1], -1))
     return add_parts(sums, w_shape)
 
@@ -185,22 +185,8 @@ def _input_grad(dout, w_rows, kh, kw, stride, pad, oh, ow, padded, columns, dout
 
 
 @parallel
-def _turn(dout, turned):
-    """dout (N, F, P) -> turned (F / T rounded up, N*P, T): pixel by pixel, T filters side by side, zeros beyond F."""
-    images, filters, pixels = dout.shape
-    for n in prange(images):
-        for block in range(turned.shape[0]):
-            f = block * turned.shape[2]
-            count = min(turned.shape[2], filters - f)
-            for p in range(pixels):
-                for k in range(count):
-                    turned[block, n * pixels + p, k] = dout[n, f + k, p]
-                turned[block, n * pixels + p, count:] = 0
-
-
-@parallel
 def _weight_grad(turned, x, kh, kw, stride, pad, oh, ow, padded, columns, sums):
-    """turned: see `_turn`; sums (B, C / BLOCK rounded up, R, F rounded up): B sums over consecutive images, R rows a block.
+    """turned: see `into_panels`; sums (B, C / BLOCK rounded up, R, F rounded up): B sums over consecutive images, R rows a block.
 
     Scratch a thread: padded (BLOCK, PH, PW), columns (R = BLOCK*KH*KW rounded up, whole rows of pixels).
     """
