@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     speeds = measured(preset("fast"), classes=10, image_size=SIDE, count=count)
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
-    print("Small: the share of the steps, the first ones, that pictures are small for.")
+    print("Small: for this share of the steps, the first ones, pictures are small.")
     print("Accuracies were measured on a copy of CIFAR-10 that went through JPEG, which costs some three points.")
     print(f"On this machine, now, with {count.training:,} training pictures of {SIDE}x{SIDE} pixels. Minutes are those of the run, "
           "validation and test included.")
