@@ -23,6 +23,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 REQUIREMENTS = ("peers", "shared", "notebooks", "compiler")
 TEMPORARY = pytest.StashKey[str]()
 
+# Their tests compile the same kernels, which takes minutes: one of pytest's processes runs them all, so that it is done once.
+TOGETHER = ("functional/test_conv2d.py", "functional/test_fused_conv.py", "gradcheck/test_table.py")
+
 matplotlib.use("Agg")
 
 
@@ -43,6 +46,22 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     shutil.rmtree(config.stash.get(TEMPORARY, ""), ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """`--dist loadfile`, but for files that stay together."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    scheduler = importlib.import_module("xdist.scheduler").LoadFileScheduling(config, log)
+    of_a_test = scheduler._split_scope
+
+    def scope(nodeid):
+        file = of_a_test(nodeid)
+        return "together" if file.endswith(TOGETHER) else file
+
+    scheduler._split_scope = scope
+    return scheduler
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among them

@@ -63,6 +63,7 @@ def test_bf16_by_rounding(torch):
     assert found["bf16 logits"] < 1.5 and found["bf16 gradients"] < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="the numba backend cannot run")
 def test_bf16_of_a_whole_net(torch):
     """ResNet-20 on 32 pictures: gradients as near to those in float64 as PyTorch's. Measured 1.12; Winograd's sums cost some."""

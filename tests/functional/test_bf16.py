@@ -149,7 +149,7 @@ def test_a_large_mean_does_not_cancel(backend, rng):
 
 # x's channels, F, kernel, stride: by Winograd's sums, by im2col, and through float32
 CONVOLUTIONS = [(16, 16, 3, 1), (16, 32, 3, 2), (16, 32, 1, 2), (3, 16, 3, 1), (5, 7, 3, 1)]
-COMPILES_LONG = CONVOLUTIONS[1:4]
+COMPILES_LONG = CONVOLUTIONS[:4]
 
 
 @pytest.mark.parametrize(("backend", "channels", "filters", "kernel", "stride"), [

@@ -15,6 +15,7 @@ numba = pytest.importorskip("numba")
 if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set: the kernels cannot be compiled", allow_module_level=True)
 
+from resnet_np.kernels import micro  # noqa: E402
 from resnet_np.kernels.conv import array, bf16, bf16_direct, bf16_winograd, partials  # noqa: E402
 from resnet_np.precision import BF16, bits, rounded, widened  # noqa: E402
 
@@ -46,8 +47,8 @@ WINOGRAD = {
 
 
 def slow_unless_in_use(way):
-    """The marks of a test of that way: the one that this CPU does not go must be compiled for the test alone."""
-    return [] if way == bf16.TILES else [pytest.mark.slow]
+    """The marks of a test of that way: what this CPU does not use must be compiled for the test alone, for half a minute."""
+    return [] if way == bf16.TILES and micro.MICRO_KERNEL != "portable" else [pytest.mark.slow]
 
 
 @pytest.fixture(params=[
