@@ -1,5 +1,6 @@
 """What tutorials/record.py leaves out of a recipe is left out."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,16 @@ def test_every_recipe_is_one(record):
         assert preset("fast", **record.SHORTEST | changes) != preset("fast", **record.SHORTEST) or not changes
     for changes in record.RACE.values():
         preset("fast", **changes)
+
+
+def test_the_steps_lead_to_the_whole_recipe(record):
+    """Each changes something, what was done stays done, and after the last nothing is left out."""
+    way = list(record.one_after_the_other())
+    for (_, before, undone), (_, after, left) in itertools.pairwise(way):
+        assert (before, undone) != (after, left) and set(left) <= set(undone)
+    (_, first, everything), (_, last, nothing) = way[0], way[-1]
+    assert len(everything) == 3 and nothing == []
+    assert preset("fast", **last) == preset("fast", **record.SHORTEST) != preset("fast", **first)
 
 
 def test_every_change_changes_what_a_net_answers(record, interpreted, rng):
