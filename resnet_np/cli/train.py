@@ -53,7 +53,7 @@ def _start(options: argparse.Namespace, start: float) -> None:
         if options.minutes:
             config, deadline = _chosen(options.minutes, start, config, changes, pictures)
         run = Run(config, pictures, folder)
-        if config.preset == "fast" and not options.minutes:
+        if config.preset in ("fast", "hour") and not options.minutes:
             _caution(config, len(run.train))
         runs.carry_out(run, options, deadline=deadline)
 

@@ -85,9 +85,10 @@ def test_no_number_of_minutes(command, minutes, capsys):
     assert stop.value.code == 2 and f"got {minutes}, expected a number of minutes from 1 to 1,440" in err and err.count("\n") == 1
 
 
-def test_batches_that_are_large_for_the_pictures(data, tmp_path, capsys):
+@pytest.mark.parametrize("preset", ["fast", "hour"])
+def test_batches_that_are_large_for_the_pictures(preset, data, tmp_path, capsys):
     """`--minutes` would have made them smaller."""
-    arguments = ["train", "--preset", "fast", "--model", "resnet8", "--width", "4", "--epochs", "1", "--data", str(data),
+    arguments = ["train", "--preset", preset, "--model", "resnet8", "--width", "4", "--epochs", "1", "--data", str(data),
                  "--backend", "numpy", "--no-progress", "--out"]
     assert main([*arguments, str(tmp_path / "large")]) == 0
     assert "54 training pictures make few batches of 1,000; worth trying: --batch-size 32 --lr 0.0266" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,11 @@ def test_fast_is_airbenchs_recipe():
     assert (config.flip, config.views) == ("alternating", 6)
     rate = config.learning_rates(1000)
     assert [rate(t) / config.lr for t in (1, 500, 1000)] == pytest.approx([0.999, 0.5, 0])
+
+
+def test_hour_is_fast_with_a_wider_net_for_longer():
+    fast, hour = preset("fast"), preset("hour")
+    assert hour == replace(fast, preset="hour", width=96, epochs=18)
 
 
 @pytest.mark.parametrize("changes, words", [
