@@ -1,9 +1,9 @@
 """One run: what it trains on, the net, the optimiser, and where it is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.parts import augmentation, check_image_size, evaluation_batch, optimiser_of, start_size
+from resnet_np.training.progress import Progress
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
 from resnet_np.training.run_folder import RunFolder
@@ -36,31 +37,6 @@ class Loader(Protocol):
     steps_per_epoch: int
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]: ...
-
-
-@dataclass
-class Progress:
-    """Where a run is. It is saved with every checkpoint, so that a resumed run continues in the middle of an epoch."""
-
-    step: int = 0
-    loss: float = 0.0  # sums over the steps of the current epoch
-    correct: int = 0
-    epoch_seconds: float = 0.0
-    seconds: float = 0.0  # training and validation, all sessions together
-    best_epoch: int = 0  # the one that is kept, in best.npz; 0: none yet
-    best_accuracy: float = -1.0  # its accuracy on validation
-    left_out: int = 0  # steps of the recipe that the run does without, to end in time
-    cut: int = 0  # the step behind which that was last changed; 0: never
-    place: float = 0.0  # where that step stood in the learning rate's schedule
-    small: float = 0.0  # since then: the first steps, with smaller pictures
-    records: list[dict[str, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for name, default in vars(type(self)).items():
-            if isinstance(default, int | float) and not isinstance(getattr(self, name), int | type(default)):
-                raise TypeError(f"{name} is {getattr(self, name)!r}")
-        if not isinstance(self.records, list) or not all(isinstance(record, dict) for record in self.records):
-            raise TypeError("records is no list of objects")
 
 
 class Run:
@@ -121,22 +97,16 @@ class Run:
     @property
     def planned_left(self) -> int:
         """How many steps would be left, had none been left out of what is to come."""
-        return int(self.planned - self._place(self.progress.step))
+        return int(self.planned - self.progress.place_of(self.progress.step, self.planned))
 
     def rate(self, t: int) -> float:
         """The learning rate of step t, for t from the last change of `end_after` on."""
-        return self._schedule(round(self._place(t)))
+        return self._schedule(round(self.progress.place_of(t, self.planned)))
 
     def end_after(self, total: int) -> None:
         """Take `total` steps in all: more than were taken, and no more than `planned_left` from here. They go through what is left
         of the schedule, and of the smaller pictures, in strides of one step or more."""
-        state = self.progress
-        share = (total - state.step) / (self.total - state.step)
-        small = state.small if state.cut else float(self.start_steps)
-        if small > state.step:
-            small = state.step + (small - state.step) * share
-        state.small = small
-        state.place, state.cut, state.left_out = self._place(state.step), state.step, self.planned - total
+        self.progress.end_after(total, planned=self.planned, start_steps=self.start_steps)
         self._follow()
 
     def _follow(self) -> None:
@@ -145,11 +115,6 @@ class Run:
             self.start_steps = cast(TrainLoader, self.loader).start_steps = int(self.progress.small)
             if self.lookahead:
                 self.lookahead.total = self.total
-
-    def _place(self, t: int) -> float:
-        """Where step t stands in the schedule."""
-        state = self.progress
-        return state.place + (t - state.cut) * (self.planned - state.place) / (self.total - state.cut)
 
     def _start(self) -> tuple[int, int]:
         """The side of the pictures of the first steps, and how many steps these are; none in most recipes."""
