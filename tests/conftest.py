@@ -25,6 +25,7 @@ TEMPORARY = pytest.StashKey[str]()
 
 # Their tests compile the same kernels, which takes minutes: one of pytest's processes runs them all, so that it is done once.
 TOGETHER = ("functional/test_conv2d.py", "functional/test_fused_conv.py", "gradcheck/test_table.py")
+assert all((Path(__file__).parent / file).is_file() for file in TOGETHER)
 
 matplotlib.use("Agg")
 
@@ -38,6 +39,8 @@ def pytest_configure(config):
     # A job in the background, of CI or nohup, is born with Ctrl-C ignored, and so would be all that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What Numba cannot keep would be compiled again in every process.
+    config.addinivalue_line("filterwarnings", "error:Cannot cache compiled function")
     # Neither the user's cache nor her data set may decide a test, and no test may fill them. The folder outlives the
     # session, so that kernels are compiled once; a test that needs an empty one takes `empty_cache`.
     _move_cache(os.environ, _kept(config, "user-cache"))
@@ -50,8 +53,8 @@ def pytest_unconfigure(config):
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
-    """`--dist loadfile`, but for files that stay together."""
-    if config.getvalue("dist") != "loadfile":
+    """As `--dist loadfile`, except that all files of TOGETHER go to one process."""
+    if config.getoption("dist") != "loadfile":
         return None
     scheduler = importlib.import_module("xdist.scheduler").LoadFileScheduling(config, log)
     of_a_test = scheduler._split_scope

@@ -60,7 +60,9 @@ def test_only_what_no_classifier_promises_may_fail():
 
 def test_the_commands_of_the_readme():
     first, second = readme_commands()
-    assert commands("test") == [second]
+    tests, slow = commands("test")
+    assert tests == second
+    assert slow.startswith("pytest -m slow ") and all((ROOT / file).is_file() for file in slow.split()[3:])
     assert commands("first") == [f"{first} --data shapes10 --epochs 1 --no-progress"]
     assert WORKFLOW["defaults"] == {"run": {"shell": "bash"}}
 

@@ -6,10 +6,10 @@ from typing import Any
 
 @dataclass
 class Progress:
-    """It is saved with every checkpoint, so that a resumed run continues in the middle of an epoch.
+    """Where a run is: saved with every checkpoint, so that a resumed run continues in the middle of an epoch.
 
-    A recipe plans so many steps. A run that would not end in time takes fewer: from then on its steps are strides, of more than
-    one step of the schedule each, so that it still goes through all of it.
+    A recipe plans a number of steps. A run that would not end in time takes fewer: from then on each of its steps is a stride over
+    more than one step of the schedule, so that the run still goes through all of it.
     """
 
     step: int = 0
@@ -37,7 +37,7 @@ class Progress:
         return self.place + (t - self.cut) * (planned - self.place) / (planned - self.left_out - self.cut)
 
     def end_after(self, total: int, *, planned: int, start_steps: int) -> None:
-        """From here on, take so many steps that they are `total` in all.
+        """From here on, take as many steps as make `total` in all: more than were taken, and no more than are left of the schedule.
 
         What is left of the `planned` steps, and of the `start_steps` with smaller pictures, changes by the same share.
         """

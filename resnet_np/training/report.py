@@ -57,8 +57,8 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
         f"{config.lr:g} ({config.schedule})"
     )
     if run.start_steps:
-        say(f"           the first {run.start_steps:,} steps with pictures of {run.start_size}x{run.start_size} pixels; until then "
-            f"the validation, with {run.image_size}x{run.image_size}, says little")
+        say(f"           the first {run.start_steps:,} steps with pictures of {run.start_size}x{run.start_size} pixels; meanwhile "
+            f"validation, with {run.image_size}x{run.image_size}, says little")
     if run.batch_size < config.batch_size:
         say(f"           a batch is the whole training set, which is smaller than --batch-size {config.batch_size}")
     say(f"           momentum {config.momentum:g}, weight decay {config.weight_decay:g} ({config.decay}){_optimisation(config)}")

@@ -124,7 +124,7 @@ def test_a_fast_net_stopped_within_an_epoch_resumes_to_the_same_bits(recipe, pic
     assert 0 <= result["test_accuracy_views"] <= 1 and any("six views" in line for line in lines)
     how = "convolutions by Muon up to 0.24, biases of batch norm 64 times as fast, averaged every 3 steps"
     assert any(how in line for line in lines)
-    assert any("the first 6 steps with pictures of 9x9 pixels; until then the validation, with 16x16," in line for line in lines)
+    assert any("the first 6 steps with pictures of 9x9 pixels; meanwhile validation, with 16x16," in line for line in lines)
     stop_at_step(monkeypatch, 5)
     with RunFolder.open(tmp_path / "halved", resume=False) as halved, pytest.raises(KeyboardInterrupt):
         run(fast, pictures, halved)
