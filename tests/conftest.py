@@ -24,7 +24,8 @@ REQUIREMENTS = ("peers", "shared", "notebooks", "compiler")
 TEMPORARY = pytest.StashKey[str]()
 
 # Their tests compile the same kernels, which takes minutes: one of pytest's processes runs them all, so that it is done once.
-TOGETHER = ("functional/test_conv2d.py", "functional/test_fused_conv.py", "gradcheck/test_table.py")
+TOGETHER = ("functional/test_conv2d.py", "functional/test_fused_conv.py", "gradcheck/test_table.py", "layers/test_layers.py",
+            "tutorials/test_exercises.py")
 assert all((Path(__file__).parent / file).is_file() for file in TOGETHER)
 
 matplotlib.use("Agg")
