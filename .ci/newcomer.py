@@ -1,7 +1,9 @@
 """README's two commands, as a newcomer types them: `python .ci/newcomer.py PYTHON [PYTHON ...]`, from .ci/run.
 
-Each command is run by each interpreter, in a fresh clone and a fresh environment of its own, with nothing installed before, no
+Each command is run by the first interpreter in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
+Every other interpreter runs the second like that, and then, where it lies, the training of the first, which finds the kernels that
+the tests have compiled: to compile them afresh would take a minute more and show nothing that the first interpreter has not shown.
 --sdist PYTHON: that one, or else the last that is here, gets the sdist, unpacked, in place of a clone for its second command.
 --keep FOLDER: what the first interpreter's second command leaves stays there, its clone `resnet_np` with compiled kernels and its
 environment `venv`; an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped
@@ -120,8 +122,8 @@ def shell(command, folder, variables):
         process.wait()
 
 
-def first(process):
-    """Whether the first command trains an epoch, and then saves and leaves at Ctrl-C."""
+def trains(process):
+    """Whether an epoch is trained, and the run saved when it is left with Ctrl-C."""
     lines, interrupted = [], False
     for line in process.stdout:
         lines.append(line)
@@ -129,13 +131,14 @@ def first(process):
             interrupted = True
             os.killpg(process.pid, signal.SIGINT)
     good = process.wait() == 130 and interrupted and any(line.startswith("stopped    the run is saved") for line in lines)
-    shown = [line for line in lines if line.startswith(("data", "forecast", "epoch", "stopped"))] if good else lines[-60:]
+    topics = ("data", "compiling", "forecast", "epoch", "stopped")
+    shown = [line for line in lines if line.startswith(topics)] if good else lines[-60:]
     print("".join(f"    {line}" for line in shown), end="")
     return good
 
 
-def second(process):
-    """Whether the second command ends green."""
+def passes(process):
+    """Whether the tests end green."""
     lines = process.stdout.read().splitlines()
     good = process.wait() == 0 and re.search(r"\d+ passed", lines[-1] if lines else "") is not None
     print("\n".join(f"    {line}" for line in (lines[-1:] if good else lines[-120:])))
@@ -164,34 +167,44 @@ def main():
     unpacked = options.sdist if options.sdist in others else others[-1] if options.sdist and others else None
     if options.sdist and not unpacked:
         print("The sdist is not tested: it takes a second Python", flush=True)
-    commands = [(version, number, command) for version in pythons for number, command in enumerate(two_commands(), 1)]
+    train, test = two_commands()
+    jobs = [(version, command) for version in pythons for command in ((train, test) if version == next(iter(pythons)) else (test,))]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
 
-        def start(version, number, _):
-            keep = options.keep if (version, number) == (kept, 2) else None
-            return pool.submit(ready, pythons[version], (version, number) == (unpacked, 2), keep)
+        def start(version, command):
+            keep = options.keep if (version, command) == (kept, test) else None
+            return pool.submit(ready, pythons[version], (version, command) == (unpacked, test), keep)
 
-        ahead = start(*commands[0]) if commands else None
-        for job, following in zip(commands, [*commands[1:], None], strict=True):
-            version, number, command = job
+        def ends_well(what, command, folder, variables, judge):
+            begin = time.monotonic()
+            with shell(command, folder, variables) as process:
+                good = judge(process)
+            what = f"Python {what}: {command}: {'ok' if good else 'FAILED'}"
+            print(f"{what}, {time.monotonic() - begin:.0f} s", flush=True)
+            bad.extend([] if good else [what])
+            return good
+
+        ahead = start(*jobs[0]) if jobs else None
+        for (version, command), following in zip(jobs, [*jobs[1:], None], strict=True):
             now, ahead = ahead, start(*following) if following else None
-            seconds = 0.0
             try:
                 place, variables = now.result()
-                with place as folder:
-                    begin = time.monotonic()
-                    with shell(command, Path(folder), variables) as process:
-                        good = first(process) if number == 1 else second(process)
-                    seconds = time.monotonic() - begin
             except Failed as error:
-                print(error)
-                good = False
-            sdist = ", from the sdist" if (version, number) == (unpacked, 2) else ""
-            what = f"Python {version}{sdist}: {command}: {'ok' if good else 'FAILED'}"
-            print(f"{what}, {seconds:.0f} s", flush=True)
-            bad += [] if good else [what]
-            if good and (version, number) == (kept, 2):
-                (options.keep / "done").touch()
+                bad.append(f"Python {version}: {command}: could not be prepared")
+                print(f"{error}\n{bad[-1]}", flush=True)
+                continue
+            with place as folder:
+                folder = Path(folder)
+                if command == train:
+                    ends_well(version, train, folder, variables, trains)
+                    continue
+                sdist = ", from the sdist" if version == unpacked else ""
+                good = ends_well(version + sdist, test, folder, variables, passes)
+                if good and version == kept:
+                    (folder / "done").touch()
+                if good and (version, train) not in jobs:
+                    warm = {"XDG_CACHE_HOME": str(folder / "resnet_np" / ".pytest_cache" / "d" / "user-cache")}
+                    ends_well(version + sdist, train.rpartition("&& ")[2], folder, variables | warm, trains)
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutant:
-    """A planted bug: in `file`, `old` becomes `new`; `checks` (beginnings of names of the table and the rules) are then run."""
+    """A planted bug: in `file`, `old` becomes `new`; `checks` (beginnings of names of the table and the rules) are then run.
+
+    Where it lies in a compiled kernel the checks are those few that run this kernel: every further one would compile its own.
+    """
 
     bug: int  # its number among the sixteen
     title: str
@@ -27,7 +30,7 @@ MUTANTS = (
     Mutant(1, "the same in the tile kernel", "kernels/conv/tiles.py",
            "oy * stride + i, ox * stride + j] += columns[k, left + lane]",
            "oy * stride + i, ox * stride + j] = columns[k, left + lane]",
-           "numba", ("conv2d",)),
+           "numba", ("conv2d 3x3, stride 2",)),
     Mutant(2, "a check with an upstream gradient of ones", "gradcheck/subjects.py",
            "dout = rng.standard_normal(np.shape(out)) if", "dout = np.ones(np.shape(out)) if", "numpy", GRADIENTS),
     Mutant(3, "mean and variance are constants in batch norm's backward pass", "kernels/batchnorm/array.py",
@@ -38,7 +41,8 @@ MUTANTS = (
     Mutant(3, "the variance alone, behind a fused ReLU", "kernels/batchnorm/jit.py",
            "shift <= 0 else dout[n, c, p]\n"
            "                    dx[n, c, p] = scale * d if frozen else scale * (d - mean_d - (x[n, c, p] - m) * slope)",
-           "shift <= 0 else dout[n, c, p]\n                    dx[n, c, p] = scale * (d - mean_d)", "numba", FUSED),
+           "shift <= 0 else dout[n, c, p]\n                    dx[n, c, p] = scale * (d - mean_d)", "numba",
+           ("fused conv bn relu",)),
     Mutant(3, "the fused pair takes its statistics for constants", "functional/fused_conv.py",
            "frozen = isinstance(norm, BatchNormFrozenCache)", "frozen = True", "numpy", FUSED),
     Mutant(4, "batch statistics over the images alone", "kernels/batchnorm/jit.py",
@@ -68,7 +72,8 @@ MUTANTS = (
            "return ConvNormGrads(dx, dw, dgamma, dbeta, dsum if adds else None)",
            "return ConvNormGrads(dx, dw, dgamma, dbeta, dout if adds else None)", "numpy", FUSED),
     Mutant(8, "the addition is lost where an image is finished in the cache", "kernels/conv/finish.py",
-           "finish.affine, finish.same.shape[0] > 0, finish.same", "finish.affine, False, finish.same", "numba", FUSED),
+           "finish.affine, finish.same.shape[0] > 0, finish.same", "finish.affine, False, finish.same", "numba",
+           ("FusedBasicBlock, identity",)),
     Mutant(9, "softmax without subtracting the largest logit", "kernels/softmax/array.py",
            "return logits - logits.max(axis=1, keepdims=True)", "return logits.copy()", "numpy", ("softmax",)),
     Mutant(9, "the same, compiled", "kernels/softmax/jit.py",
@@ -90,19 +95,20 @@ MUTANTS = (
            "numba", ("convolution",)),
     Mutant(11, "the input gradient's columns are interleaved the wrong way round", "kernels/conv/direct.py",
            "a, b = load(edge[thread], source), load(edge[thread], edge.shape[2] + source)",
-           "b, a = load(edge[thread], source), load(edge[thread], edge.shape[2] + source)", "numba", ("conv2d",)),
+           "b, a = load(edge[thread], source), load(edge[thread], edge.shape[2] + source)", "numba",
+           ("conv2d 3x3, stride 2, rows of vectors",)),
     Mutant(11, "a sum of Winograd's has the wrong sign, forward and backward", "kernels/conv/winograd_sums.py",
            "add_scaled(p, -P, odd_p), add_scaled(q, Q, odd_q), add_scaled(q, -Q, odd_q),\n            add_scaled(add_scaled(d5",
            "add_scaled(p, -P, odd_p), add_scaled(q, -Q, odd_q), add_scaled(q, Q, odd_q),\n            add_scaled(add_scaled(d5",
            "numba", ("convolution",)),
     Mutant(11, "Winograd's weight gradient takes a difference for a sum", "kernels/conv/winograd_sums.py",
            "p, odd_p, q, odd_q = add(s1, s2), subtract(s1, s2),", "p, odd_p, q, odd_q = subtract(s1, s2), subtract(s1, s2),",
-           "numba", ("conv2d",)),
+           "numba", ("conv2d 3x3, Winograd",)),
     Mutant(11, "the filters are flipped on maps of 2x2, forward and backward", "kernels/conv/dense.py",
            "(row[:, None] - row + 1) * 3 + column[:, None] - column + 1",
            "(row - row[:, None] + 1) * 3 + column - column[:, None] + 1", "numba", ("convolution",)),
     Mutant(11, "the weight gradient of maps of 2x2 takes a tap for its neighbour", "kernels/conv/dense.py",
-           "dw[f, c, taps[p, q]] +=", "dw[f, c, taps[q, p]] +=", "numba", ("conv2d",)),
+           "dw[f, c, taps[p, q]] +=", "dw[f, c, taps[q, p]] +=", "numba", ("conv2d 3x3, maps of 2x2",)),
     Mutant(12, "a window is lost for stride 2 and an odd size", "kernels/conv/array.py",
            "return (height + 2 * pad - kh) // stride + 1, (width + 2 * pad - kw) // stride + 1",
            "return (height + 2 * pad - kh + 1) // stride, (width + 2 * pad - kw + 1) // stride", "numpy", ("convolution",)),
