@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from resnet_np.errors import InputError
 from resnet_np.viz.style import BLUE, GREEN, GREY, ORANGE, tidy
@@ -47,6 +48,7 @@ def spread(
         axes.set(xlabel=xlabel, title=title)
         if logx:
             axes.set_xscale("log")
+            _write_out(axes, [value for x, _ in lines.values() for value in x])
         elif all(float(value).is_integer() for x, _ in lines.values() for value in x):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.tick_params(colors=GREY)
@@ -59,3 +61,11 @@ def spread(
         # outside, where no line can run through it
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 4), frameon=False)
     return figure
+
+
+def _write_out(axes: Axes, x: Sequence[float]) -> None:
+    """On a logarithmic axis of less than a decade: 20, 30, 50 in place of a power of ten, of which it may hold none."""
+    if x and max(x) < 10 * min(x):
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())

@@ -36,6 +36,14 @@ def test_it_can_be_saved(tmp_path, rng):
     assert matplotlib.image.imread(tmp_path / "spread.png").shape == (555, 1290, 4)
 
 
+def test_numbers_of_a_logarithmic_axis():
+    """Written out on a short one, which may hold no power of ten."""
+    for x, expected in (([12, 60], {"15", "20", "30", "50"}), ([1, 1000], {"$\\mathdefault{10^{0}}$", "$\\mathdefault{10^{2}}$"})):
+        figure = spread({"": {"a": (x, [1, 2])}}, xlabel="minutes", ylabel="%", logx=True)
+        figure.draw_without_rendering()
+        assert expected <= {label.get_text() for label in figure.axes[0].get_xticklabels()}
+
+
 def test_wrong_arguments():
     for panels in ({}, {"a": {}}, {"a": {str(i): ([1], [1]) for i in range(5)}}):
         with pytest.raises(InputError, match="expected one to 4 lines"):
