@@ -24,7 +24,7 @@ def test_a_point_is_a_recipe_and_a_band_its_seeds(draw):
                         run("we", "short", 120, 0.25), run("we", "short", None, 0.5)])
     assert list(found) == ["we", "they"]
     minutes, accuracies = found["we"]
-    assert minutes == [1.5, 10]
+    assert minutes == [1, 10]
     np.testing.assert_allclose(accuracies, [[75, 90], [25, 90], [50, 90]])
     assert found["they"][0] == [3]
 
