@@ -2,8 +2,8 @@
 
 Each command is run by the first interpreter in a fresh clone and a fresh environment of its own, with nothing installed before, no
 ../shared beside it and an empty cache. The first is stopped with Ctrl-C once its first epoch is done; the second runs to its end.
-Every other interpreter runs the second like that, and then, where it lies, the training of the first, which finds the kernels that
-the tests have compiled: to compile them afresh would take a minute more and show nothing that the first interpreter has not shown.
+Every other interpreter does it all in one place: the first command's installation, behind which a net must be built, then the
+second command, and then the training of the first, which must find all kernels among those that the tests have compiled.
 --sdist PYTHON: that one, or else the last that is here, gets the sdist, unpacked, in place of a clone for its second command.
 --keep FOLDER: what the first interpreter's second command leaves stays there, its clone `resnet_np` with compiled kernels and its
 environment `venv`; an empty file `done` says that the command has ended well. An interpreter that is not on the machine is skipped
@@ -13,6 +13,7 @@ with a line. The exit code is 1 if a command failed, or none was run. Standard l
 import argparse
 import concurrent.futures
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -122,18 +123,27 @@ def shell(command, folder, variables):
         process.wait()
 
 
-def trains(process):
-    """Whether an epoch is trained, and the run saved when it is left with Ctrl-C."""
+def trains(process, warm=False):
+    """Whether an epoch is trained, kernels compiled but where they are warm, and the run saved when it is left with Ctrl-C."""
     lines, interrupted = [], False
     for line in process.stdout:
         lines.append(line)
         if line.startswith("epoch") and not interrupted:
             interrupted = True
             os.killpg(process.pid, signal.SIGINT)
-    good = process.wait() == 130 and interrupted and any(line.startswith("stopped    the run is saved") for line in lines)
-    topics = ("data", "compiling", "forecast", "epoch", "stopped")
-    shown = [line for line in lines if line.startswith(topics)] if good else lines[-60:]
+    topics = ("data", *(() if warm else ("compiling",)), "forecast", "epoch", "stopped")
+    shown = [line for line in lines if line.startswith((*topics, "compiling"))]
+    good = process.wait() == 130 and interrupted and [line.split()[0] for line in shown] == list(topics)
+    shown = shown if good else lines[-60:]
     print("".join(f"    {line}" for line in shown), end="")
+    return good
+
+
+def installs(process):
+    """Whether it is installed and a net can be built."""
+    lines = process.stdout.readlines()
+    good = process.wait() == 0 and any("parameters" in line for line in lines)
+    print("" if good else "".join(f"    {line}" for line in lines[-60:]), end="")
     return good
 
 
@@ -168,7 +178,9 @@ def main():
     if options.sdist and not unpacked:
         print("The sdist is not tested: it takes a second Python", flush=True)
     train, test = two_commands()
-    jobs = [(version, command) for version in pythons for command in ((train, test) if version == next(iter(pythons)) else (test,))]
+    install, _, training = train.rpartition(" && ")
+    newcomer = next(iter(pythons), None)  # who has a place of its own for each command
+    jobs = [(version, command) for version in pythons for command in ((train, test) if version == newcomer else (test,))]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # the next one's clone and environment are made while a command runs
 
         def start(version, command):
@@ -198,13 +210,15 @@ def main():
                 if command == train:
                     ends_well(version, train, folder, variables, trains)
                     continue
-                sdist = ", from the sdist" if version == unpacked else ""
-                good = ends_well(version + sdist, test, folder, variables, passes)
-                if good and version == kept:
-                    (folder / "done").touch()
-                if good and (version, train) not in jobs:
-                    warm = {"XDG_CACHE_HOME": str(folder / "resnet_np" / ".pytest_cache" / "d" / "user-cache")}
-                    ends_well(version + sdist, train.rpartition("&& ")[2], folder, variables | warm, trains)
+                what = version + (", from the sdist" if version == unpacked else "")
+                if version == newcomer:
+                    if ends_well(what, test, folder, variables, passes) and version == kept:
+                        (folder / "done").touch()
+                    continue
+                ends_well(what, f"{install} && resnet-np summary resnet20", folder, variables, installs)
+                ends_well(what, test, folder, variables, passes)
+                theirs = {"XDG_CACHE_HOME": str(folder / "resnet_np" / ".pytest_cache" / "d" / "user-cache")}  # the tests'
+                ends_well(what, training, folder, variables | theirs, functools.partial(trains, warm=True))
     print("\n".join(bad) or "every command of README ends well", flush=True)
     return 1 if bad else 0
 

@@ -1,43 +1,51 @@
 """README's picture of accuracy over minutes, `recorded/finals.png`, of `recorded/finals.jsonl`: `python tutorials/draw.py`."""
 
+import json
+import statistics
 from pathlib import Path
 
 import numpy as np
 
-from resnet_np import tutor
+from resnet_np import fonts, tutor
 from resnet_np.viz.spread import Lines, spread
-from resnet_np.viz.style import save
+from resnet_np.viz.style import DPI
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
+PICTURE = RECORDED / "finals.png"
 
 
 def lines(records) -> Lines:
     """-> by who trained: the minutes of every recipe (P,), rising, and the accuracies in % of its seeds (R, P).
 
-    The minutes are those of the quickest seed: other programs of the machine ran beside the slower ones. Where a recipe has fewer
-    seeds than another, its last accuracy is repeated: the highest and the lowest stay what they are.
+    The minutes are those of the quickest seed: how fast the machine is depends on what others do there. A recipe without any is
+    left out. Where a recipe has fewer seeds than another, its median is repeated: middle, highest and lowest stay what they are.
     """
     found = {}
     for who in dict.fromkeys(record["by"] for record in records):
-        recipes: dict[str, list[dict]] = {}
+        seconds: dict[str, list[float]] = {}
+        accuracies: dict[str, list[float]] = {}
         for record in records:
             if record["by"] == who:
-                recipes.setdefault(record["recipe"], []).append(record)
-        minutes, accuracies = {}, {}
-        for name, runs in recipes.items():
-            minutes[name] = min(run["command_seconds"] / 60 for run in runs if run["command_seconds"])
-            accuracies[name] = [100 * run["test_accuracy_views"] for run in runs]
-        seeds, order = max(map(len, accuracies.values())), sorted(minutes, key=minutes.__getitem__)
-        repeated = [accuracies[name] + accuracies[name][-1:] * (seeds - len(accuracies[name])) for name in order]
-        found[who] = [minutes[name] for name in order], np.transpose(repeated)
+                seconds.setdefault(record["recipe"], []).extend(filter(None, [record["command_seconds"]]))
+                accuracies.setdefault(record["recipe"], []).append(100 * record["test_accuracy_views"])
+        order = sorted((name for name in seconds if seconds[name]), key=lambda name: min(seconds[name]))
+        seeds = max(map(len, accuracies.values()))
+        repeated = [accuracies[name] + [statistics.median(accuracies[name])] * (seeds - len(accuracies[name])) for name in order]
+        found[who] = [min(seconds[name]) / 60 for name in order], np.transpose(repeated)
     return found
 
 
-def figure():
-    return spread({"": lines(tutor.recorded("finals")[1])}, logx=True, xlabel="minutes of the whole run, test included",
-                  ylabel="test accuracy, six views (%)")
+def described(drawn: Lines) -> str:
+    """All of its points, as the picture keeps them: a picture that is older than its records can be told."""
+    return json.dumps({who: [np.round(minutes, 2).tolist(), np.round(accuracies, 2).tolist()]
+                       for who, (minutes, accuracies) in drawn.items()})
+
+
+def figure(drawn: Lines):
+    return spread({"": drawn}, logx=True, xlabel="minutes of the whole run, test included", ylabel="test accuracy, six views (%)")
 
 
 if __name__ == "__main__":
-    save(figure(), RECORDED / "finals.png")
-    print(RECORDED / "finals.png")
+    drawn = lines(tutor.recorded("finals")[1])
+    fonts.save_png(figure(drawn), PICTURE, dpi=DPI, metadata={"Description": described(drawn)})
+    print(PICTURE)

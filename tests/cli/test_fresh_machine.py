@@ -10,14 +10,15 @@ import time
 
 import pytest
 
-from resnet_np.kernels import threads
+from resnet_np.kernels import compile, threads
 
 pytestmark = pytest.mark.slow
 
 UNSHARE = ["unshare", "--map-root-user", "--net"]
 
 
-def test_train_without_a_network(tmp_path):
+def test_train_without_a_network(warm_kernels, empty_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(warm_kernels))
     if not shutil.which("unshare") or subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
         pytest.skip("unshare cannot make a network namespace here")
     command = [*UNSHARE, sys.executable, "-m", "resnet_np", "train", "--model", "resnet8", "--epochs", "1", "--limit-train", "1280"]
@@ -37,13 +38,20 @@ def test_train_without_a_network(tmp_path):
     assert "compiling" not in again.stdout and "-2" in again.stdout  # warm now, and a folder of its own
 
 
+@pytest.fixture
+def warm_kernels():
+    """What the other tests have compiled."""
+    folder = compile.cache_folder()
+    assert folder is not None
+    return folder.parent
+
+
 @pytest.mark.parametrize(("seconds", "number", "code"), [(4, signal.SIGINT, 130), (7, signal.SIGTERM, -signal.SIGTERM)])
 def test_a_stop_while_kernels_are_compiled(empty_cache, tmp_path, seconds, number, code):
     command = [sys.executable, "-u", "-m", "resnet_np", "train", "--data", "shapes10", "--limit-train", "600", "--epochs", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    while not process.stdout.readline().startswith("compiling"):
-        pass
+    assert any(line.startswith("compiling") for line in process.stdout)
     time.sleep(seconds)
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
