@@ -91,7 +91,8 @@ FAST: dict[str, Any] = {
 # paper   He et al. 2015, section 4.2: 64,000 steps (182.3 epochs of 351), 0.1 divided by 10 after 32,000 and 48,000, everything
 #         decays.
 # fast    the best that about ten minutes buy.
-# hour    fast with 96 filters in place of 64, and 18 epochs in place of 6.
+# hour    fast with 96 filters in place of 64, 20 epochs in place of 6, and squares of 8 pixels blanked: without these it knew
+#         99.4 % of its training pictures after 18 epochs.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
     "short": {"epochs": 10, "batch_size": 128, "lr": 0.4},
@@ -108,7 +109,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "normaliser": "per-pixel",
     },
     "fast": FAST,
-    "hour": FAST | {"width": 96, "epochs": 18},
+    "hour": FAST | {"width": 96, "epochs": 20, "cutout": 8},
 }
 # The same section: ResNet-110 needs about 400 steps at 0.01 before it starts to learn at 0.1.
 PAPER_110 = {"warmup": 400 / 64_000}
