@@ -18,9 +18,19 @@ SMALL = 64  # pixels a side, up to which a net for ImageNet has the stem for sma
 
 
 def build(task: Task) -> ResNet:
-    """The task's net, for ten classes, with the same weights in every process."""
+    """The task's net, for ten classes, with the same weights in every process.
+
+    Where convolutions start as the identity they are shaken a little. What they copy of a ReLU is zero at many pixels, and the
+    largest pixel of a window of zeros, which gets the gradient, would be a matter of each side's last bits.
+    """
     stem: dict[str, Any] = {"stem": "imagenet"} if parse_name(task.model)[0] == "imagenet" and task.image_size > SMALL else {}
-    return build_net(task.model, seed=0, **stem)
+    net = build_net(task.model, seed=0, **stem)
+    if net.architecture["family"] == "resnet_fast":
+        rng = np.random.default_rng(0)
+        for parameter in net.named_parameters().values():
+            if parameter.data.ndim == 4 and not parameter.fixed:
+                parameter.data += 0.01 * rng.standard_normal(parameter.data.shape).astype(parameter.data.dtype)
+    return net
 
 
 def multiply_adds(task: Task) -> int:

@@ -38,6 +38,18 @@ def test_float64(sides, model):
     assert max(differences("float64", mine, peer.answers()).values()) < 1e-11
 
 
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="the numba backend cannot run")
+def test_float64_of_pools_by_winograd(torch):
+    """Winograd's sums turn a zero into 1e-17. Among zeros that would be the largest pixel, and gradients would go elsewhere."""
+    from resnet_np.bench.peer import Peer
+
+    task = Task("fast8", batch=8, threads=2)
+    with backend.using("numba"):
+        start = Ours(task)
+        peer = Peer(task, architecture=start.architecture(), weights=start.weights(), layout="NCHW", double=True)
+        assert max(differences("float64", Ours(task, np.float64).answers(), peer.answers()).values()) < 1e-11
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
 def test_float32(sides, layout):
     ours, peer = sides("resnet8", layout=layout, double=False)
