@@ -64,6 +64,8 @@ class TrainLoader:
         if not 0 <= self._pad < self._image_size:
             raise InputError(f"loader: a crop that moves by {self._pad} pixels, expected fewer than the {self._image_size} of a "
                              "picture's side")
+        if not 0 <= cutout < self._image_size:  # wider holes leave nothing of most pictures to learn from
+            raise InputError(f"loader: a cutout of {cutout} pixels, expected fewer than the {self._image_size} of a picture's side")
         self._order = (0, self._shuffle(0))  # one tuple, so that another thread sees the epoch and its order together
 
     def batch(self, t: int) -> tuple[np.ndarray, np.ndarray]:

@@ -151,6 +151,10 @@ def test_wrong_arguments():
         evaluation_batches(images, labels, PLAIN, batch_size=0)
     with pytest.raises(InputError, match="steps are counted from 1, got 0"):
         loader().batch(0)
+    side = images.shape[2]
+    TrainLoader(images, labels, PLAIN, batch_size=4, seed=0, classes=20, cutout=side - 1)
+    with pytest.raises(InputError, match=f"a cutout of {side} pixels, expected fewer than the {side} of a picture's side"):
+        TrainLoader(images, labels, PLAIN, batch_size=4, seed=0, classes=20, cutout=side)
 
 
 def test_cutout_and_mixup_are_functions_of_seed_and_step():
