@@ -22,6 +22,7 @@ def test_links():
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 def test_python():
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     runnable = [block for block in blocks if block.startswith("import")]

@@ -135,6 +135,7 @@ def test_operations(capsys, tmp_path):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_operations_json(capsys):
     assert main([*TINY, "--ops", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -176,6 +176,7 @@ def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, ca
     assert f"plot       {tmp_path / 'asked-for.png'}" in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
 
 
+@pytest.mark.slow
 def test_letters_that_no_font_has_are_named(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("resnet_np.viz.style.save", lambda figure, path: "no font here has the letters X")
     assert main(["evaluate", str(trained), "--data", "shapes10"]) == 0

@@ -32,6 +32,7 @@ def data(tmp_path_factory):
     return cifar.write(small, tmp_path_factory.mktemp("data"), "bin")
 
 
+@pytest.mark.slow
 def test_train_for_a_minute(data, tmp_path, monkeypatch, capsys):
     """No more pictures are seen than ever were: of an epoch of 81 pictures 54 make one and a half. What that gives on other
     pictures than CIFAR-10's is not promised."""

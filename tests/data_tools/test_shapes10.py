@@ -72,6 +72,7 @@ def test_distances_grow_by_one_pixel_a_pixel(name):
     assert np.quantile(slope[near], 0.99) < 1.05
 
 
+@pytest.mark.slow
 def test_a_colour_histogram_does_not_give_the_class_away(data):
     def histogram(images):
         bins = images.astype(np.int64) >> 6

@@ -79,6 +79,7 @@ def test_a_sheet_of_a_folder(tmp_path, pets, run, size, side):
         assert (drawn[top:top + side, left + side:left + side + sheet.GAP] == 255).all()
 
 
+@pytest.mark.slow
 def test_a_sheet_of_many_classes(tmp_path, image_set):
     many = dataclasses.replace(image_set(), classes=tuple(f"class {number}" for number in range(sheet.MAX_CLASSES + 70)))
     sheet.write(many, tmp_path / "sheet.png")

@@ -80,6 +80,7 @@ def test_what_is_learned(net, shapes, typical):
     assert not np.array_equal(few["mean"], typical["mean"]) and not np.array_equal(few["mean"], others["mean"])
 
 
+@pytest.mark.slow
 def test_the_limits_are_those_of_held_out_pictures(net, shapes):
     """999 scores: one, three and 33 of a thousand may lie beyond."""
     held_out = shapes.train_images[600:1599]

@@ -144,6 +144,7 @@ def test_the_real_table_is_that_of_the_records():
             assert all(config == preset("fast", **{"model": "fast8", "width": 64} | row["recipe"]) for row in runs)
 
 
+@pytest.mark.slow
 def test_measuring_gives_seconds_a_picture():
     tiny = Measured("tiny", "resnet8", 4, {1: (0.5,)}, {"batch_size": 8})
     config = plan.config_of(tiny, COUNT, 9, {"dropout": 0.2, "mixup": 0.2})

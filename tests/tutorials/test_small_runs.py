@@ -44,6 +44,7 @@ def test_same_weights_as_a_run_folder(pictures, tmp_path, monkeypatch, changes):
     assert_weights(small, folder.last)
 
 
+@pytest.mark.slow
 def test_early_stopping_is_that_of_a_run_folder(pictures, tmp_path, monkeypatch):
     """The standard error at 6 of 8 pictures is 1.2. So the third epoch is kept, and after two lower ones the run ends."""
     measured = Run.validate
