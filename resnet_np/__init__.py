@@ -3,4 +3,4 @@
 Importing the package imports neither Numba nor matplotlib: the kernels are compiled when the first array reaches them.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     task = _checked(options)
     say = (lambda *_: None) if options.json else (lambda line: print(line, flush=True))
-    from resnet_np.training import provenance
+    from resnet_np.training import arithmetic, provenance
 
     versions = provenance.versions()
     if options.vs:
@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> None:
 
         versions["torch"] = version("torch")
     say(_heading(task, versions))
+    if note := arithmetic.slow(task.precision):
+        say(f"note: {note}")
     if options.ops:
         _operations(task, options, versions, say)
         return

@@ -19,9 +19,22 @@ def shortened(text: str, width: int) -> str:
     return text + "..."
 
 
+def cut(text: str, width: int) -> str:
+    """As many of its first letters as fit into so many columns; as the terminal will show them."""
+    text = _shown(text)
+    while columns(text) > width:
+        text = text[:-1]
+    return text
+
+
 def padded(text: str, width: int) -> str:
     """Followed by blanks up to so many columns."""
     return text + " " * (width - columns(text))
+
+
+def flush_right(text: str, width: int) -> str:
+    """Blanks before it up to so many columns."""
+    return " " * (width - columns(text)) + text
 
 
 def columns(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from resnet_np.cli import options as shared
 from resnet_np.cli import pictures as data_sets
 from resnet_np.cli import weights
+from resnet_np.cli.columns import columns, cut, flush_right
 from resnet_np.errors import InputError
 from resnet_np.words import one_path
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 HELP = "how good a trained net is: loss, accuracy, confusion matrix"
 SPLITS = ("test", "validation", "train")
+LONGEST_CLASS = 40  # columns of the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,9 @@ def run(options: argparse.Namespace) -> None:
     from resnet_np.viz.confusion import confusion
     from resnet_np.viz.style import save
 
+    of_a_run = options.run.is_dir() or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
+    plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
+    shared.check_place(plot)
     shared.apply_precision(options, checkpoint, lambda line: print(line, file=notes))
     trained_on = checkpoint.metadata.get("dataset", {})
     pictures = data_sets.of(checkpoint, options.data, "evaluate", lambda line: print(line, file=notes))
@@ -66,8 +71,6 @@ def run(options: argparse.Namespace) -> None:
     checkpoint.net.to_device()
     with report.compiling_announced(lambda line: print(line, file=notes, flush=True)):
         result = evaluate(checkpoint.net, batches, classes=len(pictures.classes), views=options.views)
-    of_a_run = path.name == "best.npz" or RunFolder(path.parent).holds_run()  # nothing is laid beside a loose file unasked
-    plot = options.out or (path.with_name(f"confusion-{options.split}.png") if of_a_run else None)
     if options.json:
         how = {"split": options.split, "dataset": provenance.fingerprint(pictures), "precision": checkpoint.net.precision}
         print(json.dumps(result.to_json(pictures.classes) | how))
@@ -96,10 +99,11 @@ def _table(result: "Evaluation", classes: tuple[str, ...], instead: str) -> str:
     """The confusion matrix as text: a row for every true class, a column for every answer. instead: what many classes are told."""
     if len(classes) > 20:
         return f"confusion  too many classes for a table: {instead}"
-    width = max(len(name) for name in classes)
+    classes = tuple(cut(name, LONGEST_CLASS) for name in classes)
+    width = max(map(columns, classes))
     cell = max(6, len(str(result.confusion.max())) + 1)
-    lines = ["", " " * width + "  right" + "".join(name[: cell - 1].rjust(cell) for name in classes)]
+    lines = ["", " " * width + "  right" + "".join(flush_right(cut(name, cell - 1), cell) for name in classes)]
     for name, row, share in zip(classes, result.confusion, result.per_class, strict=True):
         right = "      -" if share is None else f"{share:7.1%}"
-        lines.append(name.rjust(width) + right + "".join(str(count or ".").rjust(cell) for count in row))
+        lines.append(flush_right(name, width) + right + "".join(str(count or ".").rjust(cell) for count in row))
     return "\n".join([*lines, f"{'':{width}}  rows: true class, columns: predicted class", ""])

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _start(options: argparse.Namespace) -> None:
-    from resnet_np.training import RunFolder
+    from resnet_np.training import RunFolder, arithmetic
     from resnet_np.training.finetune import FinetuneRun
     from resnet_np.training.finetune_config import FinetuneConfig, finetune_preset
 
@@ -42,6 +42,7 @@ def _start(options: argparse.Namespace) -> None:
         raise InputError("finetune: which weights? name a weight file, a checkpoint or a run's folder")
     changes = runs.changes(options, FinetuneConfig)
     config = finetune_preset(changes.pop("preset", "whole"), **changes)
+    arithmetic.check_training(config.precision)
     overrides = {"zero_pad": options.zero_pad, "stride_in": options.stride_in}
     _, source = weights.load(Path(options.weights), "finetune", runs.say, headless=True, **overrides)
     pictures = _pictures(options, options.data, config, source)

@@ -32,11 +32,10 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 
 
 def apply_precision(options: argparse.Namespace, checkpoint: "Checkpoint", say: Callable[[str], None]) -> None:
-    """Let the checkpoint's net compute as the user wants, else as it was trained."""
+    """Let the checkpoint's net compute as the user wants, if the command asks, else as it was trained."""
     from resnet_np.training import arithmetic
 
-    trained = checkpoint.metadata.get("config", {}).get("precision", "float32")
-    checkpoint.net.precision = options.precision or (trained if trained in PRECISIONS else "float32")
+    checkpoint.net.precision = getattr(options, "precision", None) or checkpoint.net.precision
     arithmetic.check(checkpoint.net.precision)
     if note := arithmetic.slow(checkpoint.net.precision):
         say(f"note       {note}")
@@ -66,7 +65,12 @@ def check_drawing(flag: str, path: Path | None, read: Iterable[Path]) -> None:
                          "choose another place")
     if any(path.resolve() == other.resolve() for other in read):
         raise InputError(f"{flag}: {path} is to be drawn, and is one of the files that are read; choose another name")
-    if os.path.exists(path):
+    check_place(path, flag)
+
+
+def check_place(path: Path | None, flag: str = "--out") -> None:
+    """Raises InputError where a figure would replace a picture of somebody else's; flag: the option that gives another place."""
+    if path is not None and os.path.exists(path):
         from resnet_np.viz.style import is_drawn_here
 
         if not is_drawn_here(path):

@@ -71,7 +71,11 @@ def recipe_to_resume(options: argparse.Namespace, folder: "RunFolder", config: "
                 f"--resume: the run was started with --{name.replace('_', '-')} {getattr(recipe, name)}, got {value}; "
                 "leave the option out, or start another run"
             )
-    return recipe, folder.newest()[1]
+    from resnet_np.training import arithmetic
+
+    checkpoint = folder.newest()[1]
+    arithmetic.check_resume(recipe.precision, checkpoint.metadata, folder.path)  # before the pictures are looked for
+    return recipe, checkpoint
 
 
 def check_resume(options: argparse.Namespace) -> None:

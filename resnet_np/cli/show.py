@@ -52,15 +52,18 @@ def run(options: argparse.Namespace) -> None:
     shared.check_drawing("--out", options.out, [options.run, *([Path(options.picture)] if options.picture else [])])
     if options.backend == "cupy" and what not in WHOLE_SET:
         raise InputError(f"--backend cupy: {what} is drawn from arrays in the computer's memory; leave it out")
+    plot = options.out or _beside(options.run, what, options.picture)
+    shared.check_place(plot)
     shared.apply_machine(options)
     if what == "curves" and os.path.isdir(options.run):  # a run that has no best weights yet can be drawn too
         path, figure, text = options.run / "metrics.jsonl", *_curves(_metrics(options.run))
     else:
         path, checkpoint = weights.load(options.run, "show", print, headless=what in ("filters", "features"))
+        if what in WHOLE_SET:
+            shared.apply_precision(options, checkpoint, _say)
         figure, text = _draw(what, checkpoint, options)
     from resnet_np.viz.style import save
 
-    plot = options.out or _beside(options.run, what, options.picture)
     try:
         boxes = save(figure, plot)
     except OSError as error:

@@ -39,13 +39,14 @@ def run(options: argparse.Namespace) -> None:
 
 def _start(options: argparse.Namespace, start: float) -> None:
     import data_tools
-    from resnet_np.training import Config, RunFolder, preset
+    from resnet_np.training import Config, RunFolder, arithmetic, preset
     from resnet_np.training.run import Run
 
     changes = runs.changes(options, Config)
     if options.minutes and (clash := [name for name in DECIDED if name in changes]):
         raise InputError(f"--minutes: it decides --{clash[0].replace('_', '-')} itself; leave one of them out")
     config = preset("fast" if options.minutes else changes.pop("preset", "quick"), **changes)
+    arithmetic.check_training(config.precision)
     pictures = data_tools.find(options.data, say=runs.say, progress=runs.bar(options), image_size=config.image_size or None)
     path = options.out or RunFolder.fresh(Path("runs"), f"{pictures.name}-{config.model}-{config.preset}-seed{config.seed}")
     with RunFolder.open(path, resume=False) as folder:
@@ -81,7 +82,8 @@ def _chosen(
     speeds = plan.measured(config, classes=len(pictures.classes), image_size=size, count=count,
                            seconds=lambda: plan.budget(minutes, start), changes=changes)
     choice = planning.best(speeds, plan.budget(minutes, start), count, size, changes)
-    as_measured = pictures.name == "cifar10" and count.training == planning.TRAINING and not changes.keys() - UNIMPORTANT
+    as_measured = (pictures.name == "cifar10" and count.training == planning.TRAINING and config.precision == "float32"
+                   and not changes.keys() - UNIMPORTANT)
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():
         runs.say(line)
     return choice.config, Deadline(start + 60 * minutes, choice.speed, count)

@@ -32,6 +32,7 @@ from resnet_np.models import resnet_cifar as cifar
 from resnet_np.models import resnet_fast as fast
 from resnet_np.models import resnet_imagenet as imagenet
 from resnet_np.models.resnet import ResNet
+from resnet_np.precision import PRECISIONS
 from resnet_np.words import LONGEST_NAME, LONGEST_PATH, fits_on_a_line, one_line
 
 FORMAT = 1
@@ -51,6 +52,7 @@ _ZIP64_END = b"PK\6\7"  # stands right before the above in an archive beyond 4 G
 class Checkpoint:
     """A net with everything that is needed to use it and to go on training it.
 
+    net         computes in the precision that it was trained in, unless net.precision is set to another
     metadata    whatever the run wants to remember, as JSON: step, best epoch, configuration, data set, versions
     velocities  the optimiser's state by parameter name; empty in a checkpoint that is only meant to be used
     averages    lookahead's, by name of the parameter or buffer; empty there too, and where a run does without
@@ -234,6 +236,8 @@ def rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Checkpo
     )
     for layer in _batch_norms(net):
         layer.momentum, layer.eps = momentum, eps
+    if (trained_in := metadata.get("config", {}).get("precision")) in PRECISIONS:
+        net.precision = trained_in
     return Checkpoint(
         net, Normaliser.from_arrays(_group(arrays, "normaliser/")), tuple(class_names), metadata, _group(arrays, "velocity/"),
         image_size, crop, _group(arrays, "typical/"), _group(arrays, "average/"))

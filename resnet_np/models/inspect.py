@@ -35,7 +35,8 @@ def places(net: ResNet) -> dict[str, Layer]:
 
 
 def feature_maps(net: ResNet, x: np.ndarray) -> dict[str, np.ndarray]:
-    """x (N, 3, H, W), normalised -> the maps (N, C, OH, OW) behind the stem, the max pool and every block, by place."""
+    """x (N, 3, H, W), normalised -> the maps (N, C, OH, OW) behind the stem, the max pool and every block, by place; all in the
+    dtype of x, whatever net.precision is."""
     found = {}
     for name, part in places(net).items():
         x = part.forward(x, training=False)
@@ -46,7 +47,8 @@ def feature_maps(net: ResNet, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def class_gradient(net: ResNet, x: np.ndarray, classes: np.ndarray | None = None, *, at: str | None = None) -> ClassGradient:
-    """How the logit of a class moves with every pixel of the maps at a place: a forward pass, and backward down to there.
+    """How the logit of a class moves with every pixel of the maps at a place: a forward pass, and backward down to there, in the
+    dtype of x, whatever net.precision is.
 
     x        (N, 3, H, W), normalised
     classes  (N,) whole numbers, one a picture; None: each picture's answer, the class of its largest logit

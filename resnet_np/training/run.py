@@ -223,11 +223,8 @@ class Run:
             )
         if used != backend.current() and "cupy" not in (used, backend.current()):  # the next steps would have other bits
             raise CheckpointError(f"--resume: the run uses the backend {used}, not {backend.current()}; pass --backend {used}")
-        multiplies = arithmetic.micro_kernel(self.config.precision)
-        begun_with = checkpoint.metadata.get("micro_kernel", multiplies)
-        if begun_with != multiplies:  # other bits, as with another backend
-            raise CheckpointError(f"--resume: the run multiplies in bf16 by {begun_with}, not by {multiplies}; set "
-                                  f"RESNET_NP_MICRO_KERNEL={begun_with}, where the CPU has that")
+        if used == backend.current():
+            arithmetic.check_resume(self.config.precision, checkpoint.metadata, self.folder.path)
         load_arrays(self.net, net_arrays(checkpoint.net))
         self.optimiser.load_state(checkpoint.velocities)
         if self.lookahead:

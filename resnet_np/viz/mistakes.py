@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 
 from resnet_np.errors import InputError
 from resnet_np.fonts import for_names
+from resnet_np.viz.prediction import shortened
 from resnet_np.viz.style import ORANGE, as_image, frame
 
 COLUMNS = 6
+WIDTH = 16  # of a name, in columns of text
 
 
 def mistakes(
@@ -35,15 +37,12 @@ def mistakes(
     for axes, picture, label, answer, probability in zip(grid, pictures, labels, answers, probabilities, strict=False):
         axes.imshow(as_image(picture), interpolation="nearest")
         frame(axes)
-        axes.set_title(_short(classes[label]), fontsize=8, pad=3, **fonts)
-        axes.set_xlabel(f"{_short(classes[answer])}\n{_percent(probability)}", fontsize=8, color=ORANGE, labelpad=3, **fonts)
+        axes.set_title(shortened(classes[label], WIDTH), fontsize=8, pad=3, **fonts)
+        below = f"{shortened(classes[answer], WIDTH)}\n{_percent(probability)}"
+        axes.set_xlabel(below, fontsize=8, color=ORANGE, labelpad=3, **fonts)
     between = ": " if columns == COLUMNS else "\n"  # a few pictures are narrower than the line
     figure.suptitle(f"{title}{between}the true class above, the answer and its probability below", fontsize=9)
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"
 
 
 def _percent(probability: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image
 
 from data_tools import cifar, shapes10
 from data_tools.image_set import ImageSet
-from resnet_np.cli import main
+from resnet_np.cli import columns, main
+from resnet_np.cli import evaluate as evaluate_command
+from resnet_np.training import Evaluation
 
 pytestmark = pytest.mark.nojit
 
@@ -164,7 +167,7 @@ def test_evaluate(data, trained, capsys):
 
 
 def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, capsys):
-    loose = tmp_path / "weights" / "net.npz"
+    loose = tmp_path / "weights" / "best.npz"  # a name is no run
     loose.parent.mkdir()
     loose.write_bytes((trained / "best.npz").read_bytes())
     command = ["evaluate", str(loose), "--data", str(data)]
@@ -174,6 +177,26 @@ def test_nothing_is_drawn_beside_a_loose_weight_file(data, trained, tmp_path, ca
     assert "there is no folder" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "asked-for.png")]) == 0
     assert f"plot       {tmp_path / 'asked-for.png'}" in capsys.readouterr().out and list(loose.parent.iterdir()) == [loose]
+
+
+def test_what_the_user_drew_is_not_drawn_over(data, trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    for name, command in (("confusion-test.png", ["evaluate", str(run), "--data", str(data)]),
+                          ("filters.png", ["show", str(run), "filters"])):
+        Image.new("RGB", (4, 4)).save(run / name)
+        before = (run / name).read_bytes()
+        assert main(command) == 2
+        out, err = capsys.readouterr()
+        assert err.count("\n") == 1 and f"--out: {run / name} is there already, and was not drawn by resnet-np" in err
+        assert "accuracy" not in out and (run / name).read_bytes() == before
+
+
+def test_the_confusion_of_chinese_names_stands_in_columns():
+    confusion = np.array([[5, 0, 1], [0, 7, 0], [0, 0, 0]])
+    found = Evaluation(1.0, 0.9, 1.0, confusion)
+    head, *rows = evaluate_command._table(found, ("金毛寻回犬", "cat", "x" * 60), "").splitlines()[1:5]
+    assert [columns.columns(row) for row in rows] == [columns.columns(head)] * 3 and columns.columns(head) < 80
+    assert "金毛" in head and rows[0].split() == ["金毛寻回犬", "83.3%", "5", ".", "1"]
 
 
 @pytest.mark.slow

@@ -81,6 +81,23 @@ def test_bias(backend, maps, rng, relu, channels):
     np.testing.assert_allclose(db, np.where(passes, widened(dout).astype(np.float64), 0).sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize("backend", ["loops", "numpy"], indirect=True)  # the compiled kernels: tests/kernels/conv/test_bf16.py
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv2d(backend, maps, rng, stride):
+    """The product of rounded factors; maps are rounded once more, the weight gradient is not."""
+    x, w = maps(N, C, H, W), rng.standard_normal((8, C, 3, 3)).astype(np.float32)
+    out, cache = F.conv2d_forward(x, w, stride=stride, pad=1)
+    dout = maps(*out.shape)
+    dx, dw = F.conv2d_backward(dout, cache)
+    with using("numpy"):
+        exact, cache = F.conv2d_forward(x.astype(np.float64), w.astype(BF16).astype(np.float64), stride=stride, pad=1)
+        exact_dx, exact_dw = F.conv2d_backward(dout.astype(np.float64), cache)
+    near(out, exact, steps=0.5)
+    near(dx, exact_dx, steps=0.5)
+    assert dw.dtype == np.float32 and np.abs(dw - exact_dw).max() <= 1e-5 * np.abs(exact_dw).max()
+
+
 def test_pooling(backend, maps, rng):
     x = maps(N, C, H, W)
     out, cache = F.global_average_pool_forward(x)

@@ -1,6 +1,8 @@
 """In which precision a net computes: refused where it would only be slow, named where it counts, the same in every record."""
 
+import functools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from PIL import Image
 
 from resnet_np import backend
 from resnet_np.cli import main
-from resnet_np.errors import InputError
-from resnet_np.models import load_checkpoint, resnet_cifar
+from resnet_np.errors import CheckpointError, InputError
+from resnet_np.models import load_checkpoint, resnet_cifar, resnet_fast
 from resnet_np.training import arithmetic
 
 micro = pytest.importorskip("resnet_np.kernels.micro")
@@ -31,9 +33,35 @@ def test_training_is_refused_where_it_would_be_slow(no_instruction, monkeypatch)
     arithmetic.check_training("bf16")
 
 
+@pytest.mark.parametrize("command", ["train --minutes 5", "train", "finetune x.npz"])
+def test_it_is_refused_before_anything_else_is_done(no_instruction, command, capsys, tmp_path):
+    out = tmp_path / "run"
+    assert main([*command.split(), "--precision", "bf16", "--data", "/no/such/place", "--out", str(out)]) == 2
+    assert "bf16: this CPU has no instruction for it" in capsys.readouterr().err and not out.exists()
+
+
+def test_other_bits_are_not_gone_on_with(no_instruction, monkeypatch):
+    begun = {"backend": "numba", "micro_kernel": "vdpbf16ps"}
+    with pytest.raises(CheckpointError, match="by vdpbf16ps, which is not to be had here; .*: resnet-np finetune a --precision fl"):
+        arithmetic.check_resume("bf16", begun, Path("a"))
+    monkeypatch.setattr(micro, "supported", lambda: ("vdpbf16ps", "portable"))
+    with pytest.raises(CheckpointError, match="by vdpbf16ps, not by portable; set RESNET_NP_MICRO_KERNEL=vdpbf16ps"):
+        arithmetic.check_resume("bf16", begun, Path("a"))
+    for precision, metadata in (("float32", begun), ("bf16", begun | {"backend": "cupy"}), ("bf16", {"backend": "numba"}),
+                                ("bf16", begun | {"micro_kernel": "portable"})):
+        arithmetic.check_resume(precision, metadata, Path("a"))
+    monkeypatch.setattr(backend, "current", lambda: "cupy")  # which has bits of its own, and may go on with any run
+    arithmetic.check_resume("bf16", begun, Path("a"))
+
+
 def test_what_is_said(no_instruction, monkeypatch):
     assert arithmetic.describe("bf16") == "bf16 (portable)" and arithmetic.describe("float32") == "float32"
     assert "--precision float32" in arithmetic.slow("bf16") and arithmetic.slow("float32") == ""
+    assert "this CPU has no instruction" in arithmetic.slow("bf16")
+    monkeypatch.setattr(micro, "OLDEST_LLVM", (99, 0, 0))
+    assert "this Numba compiles no instruction for it (python -m pip install --upgrade numba)" in arithmetic.slow("bf16")
+    monkeypatch.setenv(micro.VARIABLE, "portable")
+    assert arithmetic.slow("bf16").startswith("bf16: RESNET_NP_MICRO_KERNEL=portable was asked for; ")
     monkeypatch.setattr(micro, "MICRO_KERNEL", "vdpbf16ps")
     assert arithmetic.describe("bf16") == "bf16 (vdpbf16ps)" and arithmetic.slow("bf16") == ""
     monkeypatch.setattr(backend, "current", lambda: "numpy")
@@ -57,26 +85,29 @@ def test_a_precision_that_there_is_not(precision):
         resnet_cifar(8).precision = precision
 
 
+@pytest.mark.parametrize(("build", "width", "limit"), [(resnet_cifar, 16, 0.1), (resnet_fast, 32, 0.5)])
 @pytest.mark.parametrize("name", [pytest.param("numpy", marks=pytest.mark.nojit), pytest.param("numba", marks=pytest.mark.slow)])
-def test_a_net_in_bf16(rng, name):
-    """Pictures in, logits and gradients out: all float32, and near those of float32."""
+def test_a_net_in_bf16(rng, name, build, width, limit):
+    """Pictures in, logits and gradients out: all float32, and near those of float32. Where a max pool finds two pixels nearly the
+    same, rounding may decide: that hardly moves the logits, but the gradient goes another way."""
     with backend.using(name):
-        compare_with_float32(rng)
+        compare_with_float32(rng, functools.partial(build, width=width), limit)
 
 
-def compare_with_float32(rng):
+def compare_with_float32(rng, build, limit):
     x, dlogits = rng.standard_normal((4, 3, 16, 16)).astype(np.float32), rng.standard_normal((4, 10)).astype(np.float32)
     found = {}
     for precision in ("float32", "bf16"):
-        net = resnet_cifar(8, seed=1)
+        net = build(8, seed=1)
         net.precision = precision
         logits = net.forward(x, training=True)
         dx = net.backward(dlogits, need_dx=True)
         assert logits.dtype == dx.dtype == np.float32 and dx.shape == x.shape
         assert all(parameter.grad.dtype == np.float32 for parameter in net.named_parameters().values())
-        found[precision] = logits, net.named_parameters()["layer3.0.conv2.weight"].grad, net.features(x)
-    for half, single in zip(found["bf16"], found["float32"], strict=True):
-        assert 1e-4 <= np.linalg.norm(half - single) / np.linalg.norm(single) <= 0.1
+        last = [parameter for parameter in net.named_parameters().values() if parameter.data.ndim == 4][-1]
+        found[precision] = logits, last.grad, net.features(x)
+    for half, single, most in zip(found["bf16"], found["float32"], (0.1, limit, 0.1), strict=True):
+        assert 1e-4 <= np.linalg.norm(half - single) / np.linalg.norm(single) <= most
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +136,7 @@ def test_it_is_recorded(trained):
     assert result["precision"] == result["config"]["precision"] == "bf16"
     assert result["micro_kernel"] is None  # that is Numba's affair
     checkpoint = load_checkpoint(trained / "best.npz")
-    assert checkpoint.metadata["config"]["precision"] == "bf16"
+    assert checkpoint.metadata["config"]["precision"] == checkpoint.net.precision == "bf16"
     assert all(parameter.data.dtype == np.float32 for parameter in checkpoint.net.named_parameters().values())
 
 

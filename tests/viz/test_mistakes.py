@@ -18,7 +18,7 @@ def test_truth_above_answer_and_probability_below(N, rng, tmp_path):
     figure = mistakes(pictures, labels, answers, probabilities, (r"$\q$", "$dog$", "a name of many letters"))
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == N and {axes.get_title() for axes in shown} == {r"$\q$"}
-    answer = "a name of many …" if N == 5 else "$dog$"
+    answer = "a name of …tters" if N == 5 else "$dog$"
     assert shown[0].get_xlabel() == f"{answer}\nabove 99.9 %" and (N == 1 or shown[-1].get_xlabel() == f"{answer}\n50.0 %")
     save(figure, tmp_path / "mistakes.png")
     figure.draw_without_rendering()
