@@ -126,7 +126,8 @@ def _threads(task: "Task") -> str:
 
 
 def to_json(result: "Comparison", versions: dict[str, str]) -> dict[str, Any]:
-    """What --json prints. "torch" is None, and so are ratios and spread, where nothing was compared.
+    """What --json prints. "torch": the best mode in our precision for training, where one was measured, and "modes" with all of
+    them; None, and so are ratios and spread, where nothing was compared.
 
     train_ratio, infer_ratio: against PyTorch's best mode in our precision; ..._any: in any precision.
     """
@@ -149,11 +150,11 @@ def to_json(result: "Comparison", versions: dict[str, str]) -> dict[str, Any]:
         "spread": {f"{work}_ratio{'_any' * any_precision}": result.spread(work, any_precision=any_precision)
                    for work in WORKS for any_precision in (False, True)},
         **_side_json(result, result.ours),
-        "torch": best_train and best_infer and {
-            **_side_json(result, best_train),
-            "infer_images_per_second": result.images_per_second(best_infer, "infer"),
+        "torch": {
+            **(_side_json(result, best_train) if best_train else {}),
+            "infer_images_per_second": result.images_per_second(best_infer, "infer") if best_infer else None,
             "modes": {side.name: _side_json(result, side) for side in result.others},
-        },
+        } if result.others else None,
     }
 
 
@@ -230,13 +231,18 @@ def _operations(task: "Task", options: argparse.Namespace, versions: dict[str, s
 
 
 def operations_json(result: "Roofline", versions: dict[str, str]) -> dict[str, Any]:
-    """What --ops --json prints."""
+    """What --ops --json prints. sgemm_gflops: of float32, whatever the precision."""
+    from resnet_np.training import arithmetic
+    from resnet_np.training.provenance import cpu
+
     return {
         "model": result.task.model,
         "batch": result.task.batch,
         "threads": result.task.threads,
         "image_size": result.task.image_size,
         "precision": result.task.precision,
+        "micro_kernel": arithmetic.micro_kernel(result.task.precision),
+        "cpu": cpu(),
         "versions": versions,
         "sgemm_gflops": result.sgemm,
         "copy_gigabytes_per_second": result.copy,

@@ -3,6 +3,7 @@
 Both ways to compute it are tested on any machine: by tiles, without Winograd (AMX, or vectors in its place), and by vectors.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -329,3 +330,55 @@ def test_guard_pages(micro_kernel):
     command = [sys.executable, "-c", textwrap.dedent(GUARDED), "both" if micro_kernel else ""]
     process = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert process.returncode == 0 and "untouched" in process.stdout, process.stderr[-2000:]
+
+
+COMPILED = """
+import json
+import numba
+import numpy as np
+from resnet_np.kernels import compile
+
+cached, found = compile._cached, {}
+
+def only_compiled(function, *, parallel):
+    kernel = cached(function, parallel=parallel)
+    name = f"{function.__module__.removeprefix('resnet_np.kernels.')}.{function.__name__}"
+
+    def call(*arguments):  # nothing is computed: this CPU may not have the instructions
+        kernel.compile(tuple(map(numba.typeof, arguments)))
+        code = "".join(kernel.inspect_asm().values())
+        found[name] = code.count("vdpbf16ps"), code.count("zmm")
+        for argument in arguments:
+            if isinstance(argument, np.ndarray) and argument.flags.writeable and argument.dtype.kind in "fu":
+                argument.fill(0)
+
+    return call
+
+compile._cached = only_compiled
+from resnet_np.models import resnet_cifar
+from resnet_np.optim import SGD
+from resnet_np.training import training_step
+from resnet_np.workspace import Workspace
+
+net = resnet_cifar(8)
+net.precision = "bf16"
+pictures, labels = np.zeros((8, 3, 32, 32), np.float32), np.zeros(8, np.int64)
+training_step(net, SGD(net.named_parameters()), pictures, labels, lr=0.1, workspace=Workspace())
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("vdpbf16ps" in micro.supported(), reason="this CPU has it: the other tests run what this one compiles")
+def test_vectors_are_compiled_on_any_machine(empty_cache):
+    """All kernels of a training step, for a CPU with vdpbf16ps and registers of 64 bytes."""
+    features = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512bf16"
+    environment = os.environ | {"NUMBA_CPU_FEATURES": features}
+    process = subprocess.run([sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr[-2000:]
+    found = json.loads(process.stdout)
+    products = {name for name, (products, _) in found.items() if products}
+    assert products == {"conv.bf16._forward", "conv.bf16._weight_grad", "conv.bf16._input_grad", "conv.bf16_winograd._correlate",
+                        "conv.bf16_winograd._weight_grad"}
+    assert all(registers for _, registers in found.values()), found
+    pytest.skip("compiled, not run: this CPU has no vdpbf16ps")
