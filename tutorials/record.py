@@ -142,7 +142,7 @@ RACE = {  # name: what differs from preset fast
     **{f"fast8, 5/8 small, {epochs} epochs": {"epochs": epochs, **LONGER} for epochs in (4, 6, 8, 12)},
     **{f"fast8, {epochs} epochs": {"epochs": epochs} for epochs in (6, 9, 11)},
     "fast8, width 96, 18 epochs": {"width": 96, "epochs": 18},
-    "fast8, width 96, 20 epochs": {"width": 96, "epochs": 20, "cutout": 8},
+    "fast8, 96, cutout, 20 epochs": {"width": 96, "epochs": 20, "cutout": 8},
     "fast8, 7 epochs, full size": {"epochs": 7, "start_scale": 1.0, "start_share": 0.0},
     "20,000 pictures, 5 epochs": FEW,
     "20,000 pictures, 5 epochs, batches of 1,000": FEW | {"batch_size": 1000, "lr": 0.83},

@@ -1,11 +1,13 @@
 """resnet-np plan"""
 
 import argparse
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 from resnet_np.cli import options as shared
 from resnet_np.cli import runs
+from resnet_np.errors import InputError
 
 if TYPE_CHECKING:
     from resnet_np.training import Config
@@ -25,8 +27,16 @@ def run(options: argparse.Namespace) -> None:
     shared.apply_machine(options)
     from resnet_np.training import plan, preset
 
+    check_backend()
     start, count = time.perf_counter(), plan.Pictures(*CIFAR10)
-    speeds = measured(preset("fast"), classes=10, image_size=SIDE, count=count)
+    spent: list[float] = []  # seconds, when a net had been measured
+
+    def no_limit() -> float:
+        spent.append(time.perf_counter() - start)
+        return math.inf
+
+    speeds = measured(preset("fast"), classes=10, image_size=SIDE, count=count, seconds=no_limit)
+    spent.append(time.perf_counter() - start)
     for line in plan.table(speeds, count, image_size=SIDE):
         print(line)
     print("Small: for this share of the steps, the first ones, pictures are small.")
@@ -34,7 +44,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"On this machine, now, with {count.training:,} training pictures of {SIDE}x{SIDE} pixels. Minutes are those of the run, "
           "validation and test included.")
     if options.minutes:
-        print(describe(plan.best(speeds, budget(options.minutes, start), count), count, as_measured=True))
+        within, left = plan.as_if_within(budget(options.minutes), speeds, spent, count)
+        print(describe(plan.best(within, left, count), count, as_measured=True))
 
 
 def measured(config: "Config", **arguments: Any) -> dict[str, "Speed"]:
@@ -66,22 +77,35 @@ def minutes(text: str) -> float:
     return value
 
 
-def budget(minutes: float, start: float) -> float:
-    """Seconds that are left of them for the run; start: when the command began, by time.perf_counter."""
+def check_backend() -> None:
+    """Raises InputError for the loops, which learners read: they would take minutes for a picture before a word was said."""
+    from resnet_np import backend
+
+    if backend.current() == "loops":
+        raise InputError("--backend loops: it takes far too long to be measured; leave it out, or choose numba or numpy")
+
+
+def budget(minutes: float) -> float:
+    """Seconds of them that a command may plan with."""
     from resnet_np.training.plan import RESERVE
 
-    return minutes * 60 * (1 - RESERVE) - (time.perf_counter() - start)
+    return minutes * 60 * (1 - RESERVE)
 
 
 def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
     """The choice, in two lines. as_measured: whether pictures and recipe are those of the table."""
+    from resnet_np.training import plan
+
     epochs = f"{choice.epochs:g} epoch{'s' * (choice.epochs != 1)}"
     if not as_measured:
         expected = "the accuracy cannot be told: it was measured for these recipes as they are, on all of CIFAR-10"
     elif choice.expected is None:
         expected = "the accuracy cannot be told: no run as short as that was ever measured"
     else:
-        expected = f"{choice.expected:.1%} of validation pictures were right after as much (JPEG copy of CIFAR-10, six views)"
+        low, high, runs = plan.spread(choice.recipe, choice.epochs)
+        recorded = f"{low:.1%} to {high:.1%} in {runs} runs" if runs > 1 else "one run"
+        expected = (f"{choice.expected:.1%} of validation pictures were right after as much ({recorded}; six views, JPEG copy of "
+                    "CIFAR-10)")
     rate, minutes = 1 / choice.speed.training, choice.seconds / 60
     return (f"plan       {choice.recipe.name}, {epochs} of {count.training:,} pictures at {rate:.0f} images/s, about {minutes:.1f} "
             f"minutes\n           {expected}")

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         _print(f"{path}{remark}", checkpoint, read)
     if options.show and read:
         boxes = _draw(read, options.show)
-        print(f"picture    {options.show}", file=notes)
+        print(f"picture    {options.show}{', of one view' * (options.views > 1)}", file=notes)
         if boxes:
             print(f"note       {boxes}", file=notes)
     return 0 if len(read) == len(asked) else 2

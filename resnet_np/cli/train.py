@@ -72,16 +72,23 @@ def _chosen(
     minutes: float, start: float, config: "Config", changes: dict[str, Any], pictures: Any
 ) -> tuple["Config", "Deadline"]:
     """The recipe for so many minutes on this machine and these pictures, which is said, and when they are over."""
-    from resnet_np.data import train_validation_split
     from resnet_np.training import plan as planning
     from resnet_np.training.deadline import Deadline
+    from resnet_np.training.parts import parted
 
-    train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
-    count = planning.Pictures(min(len(train), config.limit_train or len(train)), len(validation), len(pictures.test_images))
+    def left() -> float:
+        return plan.budget(minutes) - (time.perf_counter() - start)
+
+    plan.check_backend()
+    if config.normaliser == "per-pixel" and config.start_scale < 1:
+        raise InputError("--minutes: its recipes begin with small pictures, but --normaliser per-pixel subtracts a mean picture of "
+                         "one size; leave one of them out, or pass --start-scale 1 too")
+    train, validation = parted(pictures, config)
+    count = planning.Pictures(len(train), len(validation), len(pictures.test_images))
     size = config.image_size or pictures.train_images.shape[2]
     speeds = plan.measured(config, classes=len(pictures.classes), image_size=size, count=count,
-                           seconds=lambda: plan.budget(minutes, start), changes=changes)
-    choice = planning.best(speeds, plan.budget(minutes, start), count, size, changes)
+                           seconds=left, changes=changes)
+    choice = planning.best(speeds, left(), count, size, changes)
     as_measured = (pictures.name == "cifar10" and count.training == planning.TRAINING and config.precision == "float32"
                    and not changes.keys() - UNIMPORTANT)
     for line in plan.describe(choice, count, as_measured=as_measured).splitlines():

@@ -5,7 +5,7 @@ from resnet_np.data.loader import TrainLoader, evaluation_batches
 from resnet_np.data.normalise import CIFAR10, IMAGENET, Normaliser, named_normaliser
 from resnet_np.data.randomness import generator
 from resnet_np.data.resize import resize
-from resnet_np.data.split import train_validation_split
+from resnet_np.data.split import some_of_all, train_validation_split
 
 __all__ = [
     "CIFAR10",
@@ -19,5 +19,6 @@ __all__ = [
     "mixup",
     "named_normaliser",
     "resize",
+    "some_of_all",
     "train_validation_split",
 ]

@@ -19,3 +19,13 @@ def train_validation_split(count: int, *, validation: int = 5000, split_seed: in
     held_back = min(validation, count // 10)
     order = np.random.default_rng(split_seed).permutation(count)
     return np.sort(order[:count - held_back]), np.sort(order[count - held_back:])
+
+
+def some_of_all(labels: np.ndarray, count: int) -> np.ndarray:
+    """Choose `count` pictures of those with these labels (N,) -> indices (count,), int64, rising.
+
+    The first ones; where these lack a class, as in a folder that is read class by class, as many at even distances.
+    """
+    if count >= len(labels) or len(np.unique(labels[:count])) == len(np.unique(labels)):
+        return np.arange(min(count, len(labels)))
+    return np.arange(count) * len(labels) // count

@@ -13,12 +13,13 @@ import numpy as np
 from resnet_np.backend import to_device, to_device_at_once, to_host
 from resnet_np.data import Normaliser, evaluation_batches, generator
 from resnet_np.errors import InputError
+from resnet_np.layers import WhitenedStem
 from resnet_np.models import Checkpoint, ResNet, names
 from resnet_np.models.transfer import freeze, with_head
 from resnet_np.training import provenance, report
 from resnet_np.training.evaluation import Evaluation, evaluate
 from resnet_np.training.finetune_config import NEW_HEAD_LR_MULT, SAME_CLASSES_STAGE_LR_MULT, FinetuneConfig
-from resnet_np.training.parts import evaluation_batch
+from resnet_np.training.parts import check_image_size, evaluation_batch
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.run import Run
 from resnet_np.training.run_folder import RunFolder
@@ -46,6 +47,8 @@ class FinetuneRun(Run):
                              f"{mean.shape[1]}; make them agree, or measure anew with --normaliser channel")
         net = with_head(source.net, classes=len(self.pictures.classes), keep=self._keeps_head, dropout=config.dropout,
                         fused=config.fused, seed=config.seed)
+        if isinstance(net.stem, WhitenedStem):
+            check_image_size(f"fast{net.architecture['depth']}", self.image_size)
         freeze(net, self._frozen(net, 1))
         return net, source.normaliser if config.normaliser == "weights" else self._measured(images)
 

@@ -112,8 +112,8 @@ def _epochs(run: Run, say: Callable[[str], None], progress: bool, deadline: Dead
             _epoch(run, workspace, interruption, bar, deadline)
             _finish_epoch(run, say)
             if run.progress.left_out != left_out:
-                say(f"slower     than it was measured: {run.progress.left_out:,} of {run.planned:,} steps are left out, to end in "
-                    "time")
+                pace = "slower     than it was measured" if run.progress.left_out > left_out else "faster     than it was lately"
+                say(f"{pace}: {run.progress.left_out:,} of {run.planned:,} steps are left out, to end in time")
             interruption.obey()
     if done < _count_epochs(run):
         say(f"stopping   early: {run.config.early_stopping} epochs in a row stayed more than one standard error below the highest")

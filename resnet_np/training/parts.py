@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+
+from resnet_np.data import some_of_all, train_validation_split
 from resnet_np.errors import InputError
 from resnet_np.functional.parameter import Parameter
 from resnet_np.models import parse_name
 from resnet_np.models.resnet_fast import SMALLEST
 from resnet_np.optim import SGD, Muon
 from resnet_np.training.config import Config
+from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
 
 
@@ -29,6 +33,21 @@ def augmentation(config: Recipe) -> dict[str, Any]:
             "cutout": config.cutout, "mixup": config.mixup}
 
 
+def parted(pictures: Pictures, config: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures to train on and those held back for validation -> their indices, int64 each.
+
+    Raises InputError where config.limit_train asks for more than there are, or for one alone.
+    """
+    train, validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)
+    if config.limit_train > len(train):
+        raise InputError(f"--limit-train: got {config.limit_train}, but {len(train)} training pictures are left after the split")
+    if config.limit_train:
+        train = train[some_of_all(pictures.train_labels[train], config.limit_train)]
+    if len(train) < 2:
+        raise InputError(f"--limit-train: got {config.limit_train}, expected at least 2: batch norm needs a batch")
+    return train, validation
+
+
 def compiled_as(config: Recipe) -> str:
     """The name of a run's training step, for `kernels.compile`: its precision, or "fast" where a fast net learns by Muon."""
     fast = isinstance(config, Config) and parse_name(config.model).family == "fast" and config.muon > 0 and config.fused
@@ -47,7 +66,7 @@ def check_image_size(model: str, image_size: int) -> None:
     """Raises InputError if pictures are too small for the pools of a fast net."""
     if parse_name(model).family == "fast" and image_size < SMALLEST:
         raise InputError(f"--image-size: {model} needs pictures of at least {SMALLEST} pixels a side, got {image_size}; give "
-                         "--image-size 32, or another --model")
+                         "--image-size 32, or choose another net")
 
 
 def evaluation_batch(image_size: int) -> int:

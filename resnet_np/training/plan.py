@@ -88,16 +88,42 @@ def measure_all(
     known: dict[Config, Times] = {}
     last: Measured | None = None
     for recipe in MEASURED:
-        if last and (last.model, last.width) != (recipe.model, recipe.width):
-            if epochs_within(speeds[last.name], seconds(), count) < _most(last, count):
-                break
+        if last and _is_larger(recipe, last) and not _has_room(last, speeds, seconds(), count):
+            break
         config = config_of(recipe, count, image_size, changes)
-        like = replace(config, start_share=0.5) if config.start_share else config  # its steps take as long, whatever the share
+        # Steps take as long whatever their share is, and a hole takes next to nothing.
+        like = replace(config, start_share=0.5 if config.start_share else 0.0, cutout=0)
         if like not in known:
             known[like] = measure(config, classes=classes, image_size=image_size, compiled=compiled)
         speeds[recipe.name] = speed_of(known[like], config)
         last = recipe
     return speeds
+
+
+def as_if_within(
+    seconds: float, speeds: Mapping[str, Speed], spent: Sequence[float], count: Pictures
+) -> tuple[dict[str, Speed], float]:
+    """What `measure_all` would have measured had it had so many seconds, of what it measured without a limit, and how many would
+    have been left. spent: the seconds that had passed when each net was measured, the cheapest first."""
+    kept: dict[str, Speed] = {}
+    last, nets, left = None, iter(spent), seconds
+    for recipe in MEASURED:
+        if last is None or _is_larger(recipe, last):
+            if last and not _has_room(last, speeds, left, count):
+                break
+            left = seconds - next(nets)
+        kept[recipe.name], last = speeds[recipe.name], recipe
+    return kept, left
+
+
+def _is_larger(recipe: Measured, last: Measured) -> bool:
+    """Whether it has another net than the recipe before it in the table."""
+    return (last.model, last.width) != (recipe.model, recipe.width)
+
+
+def _has_room(recipe: Measured, speeds: Mapping[str, Speed], seconds: float, count: Pictures) -> bool:
+    """Whether it could be given as much as was ever measured."""
+    return epochs_within(speeds[recipe.name], seconds, count) >= _most(recipe, count)
 
 
 def speed_of(times: Times, config: Config) -> Speed:
@@ -189,8 +215,18 @@ def expectation(recipe: Measured, epochs: float) -> float | None:
     return float(np.interp(np.log(epochs), np.log([passes for passes, _ in known]), [accuracy for _, accuracy in known]))
 
 
+def spread(recipe: Measured, epochs: float) -> tuple[float, float, int]:
+    """The lowest and the highest accuracy that was measured about there, read off like the mean, and of how many runs at least."""
+    known = sorted(recipe.accuracy.items())
+    places = np.log([passes for passes, _ in known])
+    low, high = (float(np.interp(np.log(epochs), places, [of(accuracies) for _, accuracies in known])) for of in (min, max))
+    after = min(int(np.searchsorted(places, np.log(epochs))), len(known) - 1)
+    before = max(0, after - 1) if known[after][0] > epochs else after
+    return low, high, min(len(accuracies) for _, accuracies in known[before:after + 1])
+
+
 def best(
-    speeds: dict[str, Speed], seconds: float, count: Pictures, image_size: int = 32,
+    speeds: Mapping[str, Speed], seconds: float, count: Pictures, image_size: int = 32,
     changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Choice:
     """The recipe of the highest expectation within that time, and as many epochs as fit, up to the most that were measured.
@@ -224,13 +260,14 @@ def config_of(
     """Preset `fast` as that recipe has it, with the user's changes.
 
     Where pictures are fewer than CIFAR-10's, batches are smaller, so that an epoch has as many steps, down to `SMALL_BATCH`, and to
-    a tenth of the pictures; where pictures are large, a batch has as many pixels. The learning rate goes with it.
+    a tenth of the pictures; where pictures are large, a batch has as many pixels, down to `SMALLEST_BATCH` pictures. The learning
+    rate goes with it, unless the user has given one.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
     batch = max(SMALLEST_BATCH, min(fitting_batch(config.batch_size, count.training), config.batch_size * 32**2 // image_size**2))
     if "batch_size" in changes or batch >= config.batch_size:
         return config
-    return replace(config, batch_size=batch, lr=config.lr * batch / config.batch_size)
+    return replace(config, batch_size=batch, lr=config.lr if "lr" in changes else config.lr * batch / config.batch_size)
 
 
 def fitting_batch(batch_size: int, pictures: int) -> int:

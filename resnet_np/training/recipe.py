@@ -85,7 +85,8 @@ class Recipe:
     precision: str = option(
         "float32", "bf16: maps and factors of products in 16 bits; faster where the CPU has an instruction for it", PRECISIONS
     )
-    limit_train: int = option(0, "train on the first N training pictures only; 0: on all")
+    limit_train: int = option(
+        0, "train on N of the training pictures only, the first ones if these are of all classes; 0: on all")
     seed: int = option(0, "seed of the initial weights, the order of the pictures and the augmentation")
     split_seed: int = option(
         0, "seed of the training/validation split, apart so that runs are judged on the same pictures"

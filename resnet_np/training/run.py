@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from resnet_np import backend
-from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, generator, train_validation_split
+from resnet_np.data import CIFAR10, Normaliser, TrainLoader, evaluation_batches, generator, some_of_all
 from resnet_np.data.resize import resize
 from resnet_np.errors import CheckpointError, InputError
 from resnet_np.layers import BatchNorm2d, Layer, WhitenedStem
@@ -19,7 +19,7 @@ from resnet_np.optim import Lookahead
 from resnet_np.training import arithmetic, novelty, provenance
 from resnet_np.training.config import Config
 from resnet_np.training.evaluation import Evaluation, evaluate
-from resnet_np.training.parts import augmentation, check_image_size, evaluation_batch, optimiser_of, start_size
+from resnet_np.training.parts import augmentation, check_image_size, evaluation_batch, optimiser_of, parted, start_size
 from resnet_np.training.progress import Progress
 from resnet_np.training.provenance import Pictures
 from resnet_np.training.recipe import Recipe
@@ -51,16 +51,8 @@ class Run:
 
     def __init__(self, config: Recipe, pictures: Pictures, folder: RunFolder) -> None:
         self.config, self.pictures, self.folder = config, pictures, folder
-        train, self.validation = train_validation_split(len(pictures.train_images), split_seed=config.split_seed)  # indices
-        if config.limit_train:
-            if config.limit_train > len(train):
-                raise InputError(
-                    f"--limit-train: got {config.limit_train}, but {len(train)} training pictures are left after the split"
-                )
-            train = train[: config.limit_train]
-        if len(train) < 2:
-            raise InputError(f"--limit-train: got {config.limit_train}, expected at least 2: batch norm needs a batch")
-        self.train = train
+        self.train, self.validation = parted(pictures, config)  # indices
+        train = self.train
         self.batch_size = min(config.batch_size, len(train))  # pictures per step
         self.image_size, self.crop = config.image_size or pictures.train_images.shape[2], pictures.crop
         self.progress = Progress()
@@ -137,7 +129,8 @@ class Run:
         if isinstance(net.stem, WhitenedStem):
             check_image_size(config.model, self.image_size)
             few = max(10, WHITENING * 32**2 // self.image_size**2)  # as many patches of larger pictures
-            net.stem.whiten(normaliser(resize(images[:few], self.image_size)))
+            few_of_all = some_of_all(self.pictures.train_labels[self.train], few)
+            net.stem.whiten(normaliser(resize(images[few_of_all], self.image_size)))
         return net, normaliser
 
     def _measured(self, images: np.ndarray) -> Normaliser:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from resnet_np.data import train_validation_split
+from resnet_np.data import some_of_all, train_validation_split
 from resnet_np.errors import InputError
 
 pytestmark = pytest.mark.nojit
@@ -26,6 +26,17 @@ def test_split_depends_on_its_seed_alone():
     first, again, other = (train_validation_split(1000, split_seed=seed)[1] for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(("labels", "count", "expected"), [
+    ([0, 1, 1, 0, 1, 0], 3, [0, 1, 2]),  # the first ones are of all classes
+    ([0, 0, 0, 1, 1, 1], 3, [0, 2, 4]),  # class by class
+    ([0] * 5 + [1] * 5 + [2] * 5, 6, [0, 2, 5, 7, 10, 12]),
+    ([0, 0, 1], 7, [0, 1, 2]), ([0, 0, 1], 3, [0, 1, 2]), ([0, 1], 0, []),
+])
+def test_some_are_of_all_classes(labels, count, expected):
+    chosen = some_of_all(np.array(labels), count)
+    assert chosen.dtype == np.int64 and chosen.tolist() == expected
 
 
 def test_nothing_may_be_held_back():

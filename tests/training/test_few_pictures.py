@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from data_tools import letters
-from resnet_np.data import CIFAR10
+from resnet_np.data import CIFAR10, some_of_all
 from resnet_np.errors import InputError
+from resnet_np.layers import WhitenedStem
 from resnet_np.models import Checkpoint, load_weights, resnet_cifar
-from resnet_np.training import RunFolder, loop
+from resnet_np.training import RunFolder, loop, preset
 from resnet_np.training.finetune import FinetuneRun
 from resnet_np.training.finetune_config import finetune_preset
 from resnet_np.training.run import Run
@@ -123,6 +124,23 @@ def test_a_batch_larger_than_the_set_is_the_set(recipe, pictures, folder):
 def test_a_batch_of_one_is_none(recipe, pictures, folder):
     with pytest.raises(InputError, match="--limit-train: got 1, expected at least 2: batch norm"):
         Run(recipe(limit_train=1), pictures, folder)
+
+
+@pytest.mark.nojit
+def test_class_by_class_a_part_is_of_all_classes(pictures, folder, monkeypatch):
+    """As a folder of pictures is read. The whitening, too, is measured on pictures of all."""
+    order = np.argsort(pictures.train_labels, kind="stable")
+    pictures.train_images = np.repeat(np.repeat(pictures.train_images[order], 2, 2), 2, 3)
+    pictures.train_labels = pictures.train_labels[order]
+    seen = []
+    monkeypatch.setattr("resnet_np.training.run.WHITENING", 2)
+    monkeypatch.setattr(WhitenedStem, "whiten", lambda stem, x: seen.append(x))
+    run = Run(preset("fast", width=24, limit_train=30), pictures, folder)
+    assert len(run.train) == 30 and set(pictures.train_labels[run.train]) == {0, 1}
+    (x,) = seen
+    chosen = run.train[some_of_all(pictures.train_labels[run.train], len(x))]
+    assert len(x) == 10 and set(pictures.train_labels[chosen]) == {0, 1}
+    np.testing.assert_array_equal(x, run.normaliser(pictures.train_images[chosen]))
 
 
 @pytest.mark.nojit

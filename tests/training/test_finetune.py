@@ -67,6 +67,12 @@ def test_a_fast_net(recipe, pictures, folder, freeze):
     assert "fc.weight" not in same
 
 
+def test_pictures_too_small_for_the_pools_of_a_fast_net(recipe, pictures, folder):
+    source = Checkpoint(resnet_fast(8, width=24, classes=3), CIFAR10, ("a", "b", "c"), image_size=16)
+    with pytest.raises(InputError, match="--image-size: fast8 needs pictures of at least 9 pixels a side, got 8; give"):
+        FinetuneRun(recipe(image_size=8), pictures, folder, source)
+
+
 def test_rates(source, recipe, pictures, folder):
     rates = FinetuneRun(recipe(stage_lr_mult=0.5), pictures, folder, source)._rates()
     assert rates["conv1.weight"] == rates["bn1.bias"] == 0.125 and rates["layer1.0.conv1.weight"] == 0.25

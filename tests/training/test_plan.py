@@ -44,6 +44,20 @@ def test_what_is_expected_between_two_measured_numbers():
     assert plan.expectation(SMALL, 20) == pytest.approx(0.80) and plan.expectation(SMALL, 1.9) is None
 
 
+def test_the_spread_is_that_of_what_was_measured_there():
+    assert plan.spread(SMALL, 2) == pytest.approx((0.70, 0.72, 2)) and plan.spread(SMALL, 8) == pytest.approx((0.80, 0.80, 1))
+    assert plan.spread(SMALL, 4) == pytest.approx((0.75, 0.76, 1)) and plan.spread(LARGE, 20) == pytest.approx((0.90, 0.92, 2))
+    assert plan.spread(LARGE, 8) == pytest.approx((0.86, 0.87, 1))
+
+
+@pytest.mark.parametrize("seconds, kept, left", [(300, ["small"], 290), (10_000, ["small", "large"], 9_970)])
+def test_what_a_shorter_command_would_have_measured(seconds, kept, left):
+    """It had spent 10 seconds when it knew the small net, and 30 when it knew the large one."""
+    within, there = plan.as_if_within(seconds, SPEEDS, [10.0, 30.0], COUNT)
+    assert list(within) == kept and there == left
+    assert kept == list(plan.as_if_within(seconds, SPEEDS, [10.0, 30.0, 99.0], COUNT)[0])
+
+
 @pytest.mark.parametrize("seconds, name, epochs", [
     (60, "small", None),  # less than was ever measured
     (250, "small", None), (1_000, "large", None), (10_000, "large", 16)])
@@ -113,6 +127,7 @@ def test_a_batch_that_fits_the_pictures(training, size, batch):
     """And the learning rate with it: what a picture moves stays the same."""
     config = plan.config_of(SMALL, Pictures(training, 100, 100), size)
     assert config.batch_size == batch and config.lr / batch == pytest.approx(0.4 / 500)
+    assert plan.config_of(SMALL, Pictures(training, 100, 100), size, {"lr": 0.3}).lr == 0.3  # what the user says is not touched
     wished = plan.config_of(SMALL, Pictures(training, 100, 100), size, {"batch_size": 400})
     assert wished.batch_size == 400
 
