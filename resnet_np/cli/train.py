@@ -55,16 +55,19 @@ def _start(options: argparse.Namespace, start: float) -> None:
             config, deadline = _chosen(options.minutes, start, config, changes, pictures)
         run = Run(config, pictures, folder)
         if config.preset in ("fast", "hour") and not options.minutes:
-            _caution(config, len(run.train))
+            _caution(config, len(run.train), run.image_size)
         runs.carry_out(run, options, deadline=deadline)
 
 
-def _caution(config: "Config", count: int) -> None:
-    """Say so where batches that were chosen for CIFAR-10 leave few steps to fewer pictures."""
+def _caution(config: "Config", count: int, size: int) -> None:
+    """Say so where batches that were chosen for CIFAR-10 leave few steps to fewer pictures, or take much memory of larger ones."""
     from resnet_np.training.plan import fitting_batch
 
-    if (fits := fitting_batch(config.batch_size, count)) < config.batch_size:
-        runs.say(f"caution    {count:,} training pictures make few batches of {config.batch_size:,}; worth trying: "
+    fits = fitting_batch(config.batch_size, count, size)
+    if fits < config.batch_size:
+        few = fits == fitting_batch(config.batch_size, count, 1)
+        why = f"{count:,} training pictures make few batches" if few else f"pictures of {size}x{size} pixels make large batches"
+        runs.say(f"caution    {why} of {config.batch_size:,}; worth trying: "
                  f"--batch-size {fits} --lr {config.lr * fits / config.batch_size:.3g}")
 
 

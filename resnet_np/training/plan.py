@@ -264,16 +264,16 @@ def config_of(
     rate goes with it, unless the user has given one.
     """
     config = preset("fast", **({"model": recipe.model, "width": recipe.width, **recipe.changes, **changes}))
-    batch = max(SMALLEST_BATCH, min(fitting_batch(config.batch_size, count.training), config.batch_size * 32**2 // image_size**2))
+    batch = fitting_batch(config.batch_size, count.training, image_size)
     if "batch_size" in changes or batch >= config.batch_size:
         return config
     return replace(config, batch_size=batch, lr=config.lr if "lr" in changes else config.lr * batch / config.batch_size)
 
 
-def fitting_batch(batch_size: int, pictures: int) -> int:
-    """What batches of that size, meant for CIFAR-10, become where there are so many training pictures."""
+def fitting_batch(batch_size: int, pictures: int, image_size: int) -> int:
+    """What batches of that size, meant for CIFAR-10, become where there are so many training pictures, of so many pixels a side."""
     few = max(batch_size * pictures // TRAINING, min(SMALL_BATCH, pictures // 10))
-    return max(min(SMALLEST_BATCH, batch_size), min(batch_size, few))
+    return max(min(SMALLEST_BATCH, batch_size), min(batch_size, few, batch_size * 32**2 // image_size**2))
 
 
 def _shortened(config: Config, epochs: float, count: Pictures) -> Config:

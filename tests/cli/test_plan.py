@@ -8,7 +8,7 @@ import pytest
 from data_tools import cifar, shapes10
 from data_tools.image_set import ImageSet
 from resnet_np import backend
-from resnet_np.cli import main
+from resnet_np.cli import main, train
 from resnet_np.cli.plan import measured
 from resnet_np.training import plan, preset
 from resnet_np.training.deadline import Deadline
@@ -102,6 +102,16 @@ def test_batches_that_are_large_for_the_pictures(preset, data, tmp_path, capsys)
     assert "54 training pictures make few batches of 1,000; worth trying: --batch-size 32 --lr 0.0266" in capsys.readouterr().out
     assert main([*arguments, str(tmp_path / "small"), "--batch-size", "32", "--lr", "0.03"]) == 0
     assert "worth trying: --batch-size" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("count, size, words", [
+    (45_000, 64, "pictures of 64x64 pixels make large batches of 1,000; worth trying: --batch-size 250 --lr 0.207\n"),
+    (45_000, 224, "pictures of 224x224 pixels make large batches of 1,000; worth trying: --batch-size 32 --lr 0.0266\n"),
+    (22_500, 33, "22,500 training pictures make few batches of 1,000; worth trying: --batch-size 500 --lr 0.415\n"),
+    (45_000, 32, ""), (50_000, 24, "")])
+def test_batches_that_are_large_for_their_pixels(count, size, words, capsys):
+    train._caution(preset("fast"), count, size)
+    assert capsys.readouterr().out == ("caution    " + words if words else "")
 
 
 @pytest.mark.parametrize(("changes", "step"), [
