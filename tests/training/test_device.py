@@ -58,10 +58,12 @@ def close(net, other, tolerance):
 STEM = {"model": "resnet18", "width": 4, "stem": "imagenet", "fused": False, "lr": 0.001, "max_steps": 2}
 EVERYTHING = {"model": "resnet14", "shortcut": "B", "dropout": 0.2, "cutout": 3, "mixup": 0.4, "label_smoothing": 0.1,
               "max_steps": 2}
+FAST = {"model": "fast8", "width": 24, "image_size": 16, "muon": 0.1, "lookahead": 2, "bias_rate": 8.0, "shift": 1,
+        "padding": "reflect", "flip": "alternating", "start_scale": 0.6, "start_share": 0.5, "max_steps": 2}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, STEM, EVERYTHING], ids=["short", "stem", "everything"])
+@pytest.mark.parametrize("changes", [{}, STEM, EVERYTHING, FAST], ids=["short", "stem", "everything", "fast"])
 def test_a_run_is_that_of_the_cpu(recipe, pictures, tmp_path, cupy, changes):
     config, ends = recipe(**changes), {}
     for name in ("numpy", "cupy"):

@@ -269,7 +269,9 @@ def test_maps_lie_channels_last(rng, each_way, stride):
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
+from resnet_np.kernels.batchnorm import bf16 as batchnorm
 from resnet_np.kernels.conv import bf16, bf16_direct
+from resnet_np.kernels.elementwise import bf16 as elementwise
 from resnet_np.kernels.fused import bf16 as fused
 from resnet_np.precision import BF16
 
@@ -315,7 +317,12 @@ for bf16.TILES, (shape, filters, kernel, stride, pad) in ((way, case) for way in
                fused.conv_normalise(x, w, channel, channel, channel, channel, dout, relu=True, **settings),
                fused.input_grad_plus(dout, w, x, x_shape=x.shape, **settings),
                fused.normalise(dout, channel, channel, channel, channel, dout, relu=True),
-               fused.normalise_relu_backward(dout, dout, dout, channel, channel, channel, channel, frozen=False)[0]]
+               fused.normalise_relu_backward(dout, dout, dout, channel, channel, channel, channel, frozen=False)[0],
+               batchnorm.backward(dout, dout, channel, channel, channel)[0]]
+    assert all(np.isfinite(result.astype(np.float32)).all() for result in results)
+for shape in ((3, 16, 4, 4), (3, 5, 3, 3), (1, 1, 1, 1)):  # whole vectors, and a rest
+    a, b = maps(rng, *shape), maps(rng, *shape)
+    results = elementwise.relu_forward(a), elementwise.relu_backward(a, b), elementwise.add(a, b)
     assert all(np.isfinite(result.astype(np.float32)).all() for result in results)
 print("untouched")
 """
