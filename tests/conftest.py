@@ -83,10 +83,12 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def no_backend_chosen(monkeypatch):
+def no_backend_chosen():
     """A command chooses the backend for the rest of its process, which is not the rest of the tests; one in a fixture of a module
-    has chosen before the first of them."""
-    monkeypatch.setattr(importlib.import_module("resnet_np.backend"), "_chosen", None)
+    has chosen before the first of them. A patch of its own: a test may undo all that `monkeypatch` has done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("resnet_np.backend"), "_chosen", None)
+        yield
 
 
 @pytest.fixture
