@@ -82,10 +82,18 @@ def pytest_runtest_setup(item):
         _torch()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_backend_chosen_by_another_file():
+    """A command chooses the backend for the rest of its process, which is not the rest of the tests, nor the fixtures of the next
+    file. A patch of its own: a test may undo all that `monkeypatch` has done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("resnet_np.backend"), "_chosen", None)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def no_backend_chosen():
-    """A command chooses the backend for the rest of its process, which is not the rest of the tests; one in a fixture of a module
-    has chosen before the first of them. A patch of its own: a test may undo all that `monkeypatch` has done."""
+def no_backend_chosen(no_backend_chosen_by_another_file):
+    """Nor by another test, or by a fixture of the file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.import_module("resnet_np.backend"), "_chosen", None)
         yield
