@@ -102,8 +102,8 @@ def describe(choice: "Choice", count: "Pictures", *, as_measured: bool) -> str:
     elif choice.expected is None:
         expected = "the accuracy cannot be told: no run as short as that was ever measured"
     else:
-        low, high, runs = plan.spread(choice.recipe, choice.epochs)
-        recorded = f"{low:.1%} to {high:.1%} in {runs} runs" if runs > 1 else "one run"
+        low, high, seeds = plan.spread(choice.recipe, choice.epochs)
+        recorded = f"{low:.1%} to {high:.1%} in {seeds} runs" if seeds > 1 else "one run"
         expected = (f"{choice.expected:.1%} of validation pictures were right after as much ({recorded}; six views, JPEG copy of "
                     "CIFAR-10)")
     rate, minutes = 1 / choice.speed.training, choice.seconds / 60
