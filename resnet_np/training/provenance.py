@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from resnet_np import backend
+from resnet_np import __version__, backend
 from resnet_np.words import one_path
 
 
@@ -68,8 +68,9 @@ def fingerprint(pictures: Pictures) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of everything whose version may move a bit."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("resnet_np", "numpy", "numba", "llvmlite"):
+    found = {"python": platform.python_version(), "platform": platform.platform(),
+             "resnet_np": __version__}  # an editable installation keeps the number that it was installed with
+    for package in ("numpy", "numba", "llvmlite"):
         found[package] = _installed(package)
     if backend.current() == "cupy":
         found |= {"cupy": backend.cupy().__version__, "device": backend.device_name()}
