@@ -11,4 +11,6 @@ A folder an operation; inside it, the same functions with the same signatures in
 and an `__init__.py` that calls the file which `resnet_np.backend` selects. Kernels trust their input: `functional/`
 checks shapes and dtypes and passes C-contiguous arrays (maps in bf16: channels last). They never write into an argument, and the
 result has the dtype of the input; of maps in bf16, what is no map is float32.
+
+One folder is no operation: `answer/` does all those of a net that only answers. Its `answer` has the same signature in each file.
 """

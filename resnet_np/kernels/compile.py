@@ -168,9 +168,14 @@ def serial(function: Callable) -> Callable:
     return _cached(function, parallel=False)
 
 
-def _cached(function: Callable, *, parallel: bool) -> Callable:
+def unlocked(*, parallel: bool) -> Callable[[Callable], Callable]:
+    """A decorator for a kernel during which other threads of Python go on."""
+    return functools.partial(_cached, parallel=parallel, nogil=True)
+
+
+def _cached(function: Callable, *, parallel: bool, nogil: bool = False) -> Callable:
     folder = cache_folder()
-    options: dict[str, Any] = {"error_model": "numpy", "parallel": parallel}
+    options: dict[str, Any] = {"error_model": "numpy", "parallel": parallel, "nogil": nogil}
     if folder is None:
         return numba.njit(**options)(function)
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)

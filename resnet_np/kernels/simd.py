@@ -21,6 +21,7 @@ plain SSE2), in as many instructions as it takes.
     add(x, y)              x + y
     subtract(x, y)         x - y
     positive(x)            0 where x <= 0, else x: NaN stays
+    larger(x, y)           x where x > y, else y: NaN stays
     multiply_add(x, y, z)  x * y + z, fused where the CPU can
     scale(x, k)            k * x, for a number k
     add_scaled(x, k, y)    x + k * y, fused where the CPU can
@@ -270,6 +271,19 @@ def positive(typing_context, x):
         return builder.select(builder.fcmp_ordered("<=", arguments[0], nothing), nothing, arguments[0])
 
     return x(x), generate
+
+
+@intrinsic
+def larger(typing_context, x, y):
+    if not (isinstance(x, Vector) and x == y):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        first, second = arguments
+        wins = builder.or_(builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first))
+        return builder.select(wins, first, second)
+
+    return x(x, y), generate
 
 
 def _fused(builder, vector, *factors_and_term):

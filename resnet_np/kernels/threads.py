@@ -18,6 +18,7 @@ TBB is as good, but is one more package, for x86-64 alone, whose library Numba d
 
 import os
 import sys
+from typing import Any
 
 VARIABLE = "GOMP_SPINCOUNT"  # read once, when GNU OpenMP is loaded, which is when Numba starts its threads
 SPINS = "1000"  # looks
@@ -44,6 +45,15 @@ def count() -> int:
     import numba
 
     return int(numba.get_num_threads())
+
+
+def most_threads() -> int:
+    """How many there can be, however few `count` says at the moment."""
+    spin_briefly()
+    from numba.core import config
+
+    settings: Any = config  # they are made at run time, where mypy cannot see them
+    return int(settings.NUMBA_NUM_THREADS)
 
 
 def layer() -> str:

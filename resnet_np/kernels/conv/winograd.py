@@ -34,7 +34,7 @@ A vector holds n channels, or filters, of one pixel: the transforms are sums of 
 turned on the way in (`_gather`), and those of n filters on the way out (`_scatter`). If n does not divide the channels, the last
 vector begins earlier: some are computed twice, by two threads even, to the same bits, and nothing is read that is not there.
 Where 4 does not divide a map's sides, zeros are added, and what comes out beyond the map is dropped.
-What multiplies, A (rows, depth) times B (depth, columns), lies in scratch such that the products run along it (see `_panel`).
+What multiplies, A (rows, depth) times B (depth, columns), lies in scratch such that the products run along it (see `panel_of`).
 Scratch of 36 places is a little longer than it need be: 36 streams a power of two apart would share a few lines of the cache.
 """
 
@@ -155,7 +155,7 @@ def _strips(oh, ow, most_tiles):
 
 
 @inline
-def _panel(block, blocks, n, depth):
+def panel_of(block, blocks, n, depth):
     """Of a matrix (depth, columns) in panels of 2 n columns, or n at an odd end, one behind the other: where block `block` of n
     columns begins, and how far apart its rows are. What is read at once is a panel's row, the next is the one behind it."""
     if block == blocks - 1 and blocks % 2 == 1:
@@ -172,7 +172,7 @@ def _transform_filters(w, taps, g):
     for turn in prange(blocks * parts):
         thread, block, part = get_thread_id(), np.int64(turn) // parts, np.int64(turn) % parts
         f, c = min(block * n, filters - n), min(part * n, channels - n)
-        first, step = _panel(block, blocks, n, PLACES * channels)
+        first, step = panel_of(block, blocks, n, PLACES * channels)
         for tap in range(0, 9 * n, n):
             source = (f * channels + c) * 9 + tap
             transpose(w, source, 9 * channels, taps[thread], tap * n, n)
@@ -206,7 +206,7 @@ def _gather(maps, first, height, width, top, rows, pad_h, pad_w, row, turned, pa
 
 
 @inline
-def _multiply(a, a_first, a_row, a_step, rows, b, b_first, b_step, depth, out, to, line, accumulate):
+def multiply_panels(a, a_first, a_row, a_step, rows, b, b_first, b_step, depth, out, to, line, accumulate):
     """A (rows, depth) times a panel of B (depth, b_step columns), into out[to ...], where rows are `line` apart."""
     if b_step == 2 * lanes(b):
         for row in range(0, rows, HIGH):
@@ -262,9 +262,9 @@ def _correlate(x, x_shape, g, pad_h, pad_w, group, many, rows, padded, turned, d
                 line = (right - left) * n
                 for k in range(PLACES):
                     for block in range(left, right, 2):
-                        panel, step = _panel(block, blocks, n, PLACES * channels)
-                        _multiply(d[thread], k * place_d, channels, 1, here * strip, g, panel + k * channels * step, step, channels,
-                                  m[thread], k * place_m + (block - left) * n, line, False)
+                        panel, step = panel_of(block, blocks, n, PLACES * channels)
+                        multiply_panels(d[thread], k * place_d, channels, 1, here * strip, g, panel + k * channels * step, step,
+                                        channels, m[thread], k * place_m + (block - left) * n, line, False)
                 for s in range(here):
                     image, top = (begin + s) // strips, (begin + s) % strips * 4 * rows
                     height_here = min(4 * rows, oh - top)
@@ -309,7 +309,7 @@ def _weight_grad(dout, dout_shape, x, x_shape, pad, many, rows, deep, wide, padd
                     c = min(c_first + b * n, channels - n)
                     _gather(x, (image * channels + c) * height * width, height, width, top, 4 * rows + 2, pad, pad, row,
                             turned[thread], padded[thread])
-                    to, step = _panel(b, deep // n, n, tiles)
+                    to, step = panel_of(b, deep // n, n, tiles)
                     for tile in range(strip):
                         transform_pixels(padded[thread], (tile // across * row + tile % across) * 4 * n, row * n, d[thread],
                                          to + (s * strip + tile) * step, place_d)
@@ -317,16 +317,16 @@ def _weight_grad(dout, dout_shape, x, x_shape, pad, many, rows, deep, wide, padd
                     f = min(f_first + b * n, filters - n)
                     _gather(dout, (image * filters + f) * oh * ow, oh, ow, top, 4 * rows, 0, 0, 4 * across,
                             turned[thread], whole[thread])
-                    to, step = _panel(b, wide // n, n, tiles)
+                    to, step = panel_of(b, wide // n, n, tiles)
                     for tile in range(strip):
                         at = (tile // across * 4 * across + tile % across) * 4 * n
                         transform_gradients(whole[thread], at, 4 * across * n, e[thread], to + (s * strip + tile) * step, place_e)
             for k in range(PLACES):
                 for b in range(0, wide // n, 2):
-                    right, right_step = _panel(b, wide // n, n, tiles)
+                    right, right_step = panel_of(b, wide // n, n, tiles)
                     for c in range(0, deep // n, 2):
-                        left, left_step = _panel(c, deep // n, n, tiles)
-                        _multiply(d[thread], k * place_d + left, 1, left_step, left_step,
+                        left, left_step = panel_of(c, deep // n, n, tiles)
+                        multiply_panels(d[thread], k * place_d + left, 1, left_step, left_step,
                                   e[thread], k * place_e + right, right_step, tiles,
                                   sums[part, block], k * place + c * n * wide + b * n, wide, begin > first)
 

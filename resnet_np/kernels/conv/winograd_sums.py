@@ -4,12 +4,17 @@ A tile is two-dimensional, its sums are taken along one axis and then along the 
 column j; a vector holds n channels, or n filters, of one place.
 """
 
+import numpy as np
+
 from resnet_np.kernels.compile import inline
 from resnet_np.kernels.simd import add, add_scaled, lanes, load, scale, store, subtract
 
 P, Q = 3 / 4, 3 / 2  # points: 0, P, -P, Q, -Q and infinity; see winograd.py
 PP, QQ = P * P, Q * Q
 INV_0, INV_P, INV_Q = 1 / (PP * QQ), 1 / (2 * PP * (PP - QQ)), 1 / (2 * QQ * (QQ - PP))  # 1 over products of points' differences
+# G as a matrix; `_of_filter` computes G g.
+G = np.array([[INV_0, 0, 0], [INV_P, P * INV_P, PP * INV_P], [INV_P, -P * INV_P, PP * INV_P],
+              [INV_Q, Q * INV_Q, QQ * INV_Q], [INV_Q, -Q * INV_Q, QQ * INV_Q], [0, 0, 1]])
 
 
 @inline
@@ -31,7 +36,7 @@ def _of_filter(g0, g1, g2):
 
 
 @inline
-def _of_products(m0, m1, m2, m3, m4, m5):
+def products_of(m0, m1, m2, m3, m4, m5):
     """A^T m."""
     p, odd_p, q, odd_q = add(m1, m2), subtract(m1, m2), add(m3, m4), subtract(m3, m4)
     return (add(m0, add(p, q)), add_scaled(scale(odd_q, Q), P, odd_p), add_scaled(scale(q, QQ), PP, p),
@@ -40,7 +45,7 @@ def _of_products(m0, m1, m2, m3, m4, m5):
 
 @inline
 def _of_gradients(y0, y1, y2, y3):
-    """A dy, the adjoint of `_of_products`."""
+    """A dy, the adjoint of `products_of`."""
     p, q = add_scaled(y0, PP, y2), add_scaled(y0, QQ, y2)
     odd_p, odd_q = add_scaled(y1, PP, y3), add_scaled(y1, QQ, y3)
     return y0, add_scaled(p, P, odd_p), add_scaled(p, -P, odd_p), add_scaled(q, Q, odd_q), add_scaled(q, -Q, odd_q), y3
@@ -96,17 +101,17 @@ def _taps(taps, at):
 def _transform_products(m, at, place, out, to, row):
     """A^T m A of the sums of products at m[at + k * place]: 4x4 outputs, from out[to] on, rows `row` apart."""
     n = lanes(out)
-    a, b, c = _products(m, at, place), _products(m, at + place, place), _products(m, at + 2 * place, place)
-    d, e, f = _products(m, at + 3 * place, place), _products(m, at + 4 * place, place), _products(m, at + 5 * place, place)
-    _store_four(out, to, n, _of_products(a[0], b[0], c[0], d[0], e[0], f[0]))
-    _store_four(out, to + row, n, _of_products(a[1], b[1], c[1], d[1], e[1], f[1]))
-    _store_four(out, to + 2 * row, n, _of_products(a[2], b[2], c[2], d[2], e[2], f[2]))
-    _store_four(out, to + 3 * row, n, _of_products(a[3], b[3], c[3], d[3], e[3], f[3]))
+    a, b, c = products(m, at, place), products(m, at + place, place), products(m, at + 2 * place, place)
+    d, e, f = products(m, at + 3 * place, place), products(m, at + 4 * place, place), products(m, at + 5 * place, place)
+    _store_four(out, to, n, products_of(a[0], b[0], c[0], d[0], e[0], f[0]))
+    _store_four(out, to + row, n, products_of(a[1], b[1], c[1], d[1], e[1], f[1]))
+    _store_four(out, to + 2 * row, n, products_of(a[2], b[2], c[2], d[2], e[2], f[2]))
+    _store_four(out, to + 3 * row, n, products_of(a[3], b[3], c[3], d[3], e[3], f[3]))
 
 
 @inline
-def _products(m, at, place):
-    return _of_products(*_load_six(m, at, 6 * place))
+def products(m, at, place):
+    return products_of(*_load_six(m, at, 6 * place))
 
 
 @inline
